@@ -1,0 +1,127 @@
+"""One network checked: forward values first, then every entry of every gradient against every oracle."""
+
+import copy
+import re
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck import verdict
+from gradcheck.guard import unchanged
+from gradcheck.oracles import Estimate, central_difference, complex_step
+from gradcheck.rounding import UNIT, rounding_uncertainty
+from networks import lambda_per_layer
+
+ORACLES = ("autograd", "complex-step", "central-difference")
+FORWARD = ("logits", "loss", "cost")
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """What `check` found; the dicts in `forward` and `tensors` have the form of the JSON contract."""
+
+    name: str
+    parameters: int
+    verdict: str
+    seconds: float
+    forward: list
+    tensors: list
+
+
+def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64", advance=lambda entries: None):
+    """Checks `hand.cost_and_gradients` at chain.X and y, in training mode, for each lambda of `lams`.
+
+    `hand` and `reference` hold the same state and answer to one protocol, `cost_and_gradients(X, y, lam)` and `state()`;
+    `reference` works in float64, `hand` in `dtype`. `chain` is hand's forward pass. `advance(entries)` reports progress,
+    in entries of one oracle. Raises StateChanged where the code under test changes what it was only to read.
+    """
+    started = time.perf_counter()
+    rtol = verdict.RTOL[dtype]
+    X = chain.X.astype(dtype)  # (n, d): the same numbers, since chain.X comes from this dtype
+
+    def watched():
+        states = {"manual": hand.state(), "torch": reference.state()}
+        return {"X": X, "y": y} | {f"{twin} {k}": array for twin, state in states.items() for k, array in state.items()}
+
+    with unchanged(watched):
+        answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
+        references = [reference.cost_and_gradients(chain.X, y, lam) for lam in lams]
+        roundings = [_rounding(reference, chain.X, y, lam, UNIT[dtype]) for lam in lams]
+        forward = [_forward_row(quantity, answers, references, roundings, rtol) for quantity in FORWARD]
+        tensors = []
+        for tensor in chain.parameters:
+            estimates = {oracle: _estimate(oracle, tensor, chain, references, lams, advance) for oracle in oracles}
+            tensors.append(_tensor_row(tensor, answers, estimates, roundings, rtol))
+    return NetworkResult(
+        name=name,
+        parameters=sum(row["entries"] for row in tensors),
+        verdict=verdict.overall([row["verdict"] for row in forward] + [v for row in tensors for v in found(row)]),
+        seconds=time.perf_counter() - started,
+        forward=forward,
+        tensors=tensors,
+    )
+
+
+def found(row):
+    """The verdicts that occur among a tensor's entries."""
+    return [name for name in verdict.VERDICTS if row[name]]
+
+
+def _quantities(answer):
+    """All that a twin computed, by name, as arrays."""
+    return {quantity: np.asarray(getattr(answer, quantity)) for quantity in FORWARD} | answer.gradients
+
+
+def _rounding(reference, X, y, lam, unit):
+    twin = copy.deepcopy(reference)
+
+    def evaluate(inputs):
+        twin.load_state({name: array for name, array in inputs.items() if name != "X"})
+        return _quantities(twin.cost_and_gradients(inputs["X"], y, lam))
+
+    return rounding_uncertainty(evaluate, reference.state() | {"X": X}, unit)
+
+
+def _estimate(oracle, tensor, chain, references, lams, advance):
+    """What `oracle` says of the gradient of `tensor`, for each lambda."""
+    if oracle == "autograd":
+        derivative = np.array([reference.gradients[tensor].ravel() for reference in references])  # (lambdas, entries)
+        advance(derivative.shape[1])
+        return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
+    per_layer = [lambda_per_layer(lam, chain.depth) for lam in lams]
+    kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
+    own = [lam[int(layer) - 1] if kind == "W" else 0.0 for lam in per_layer]  # (lambdas,)
+    if oracle == "complex-step":
+        return complex_step(chain, tensor, own, advance)
+    return central_difference(chain, tensor, own, [chain.penalty(lam) for lam in per_layer], advance)
+
+
+def _forward_row(quantity, answers, references, roundings, rtol):
+    ours, theirs = (np.array([_quantities(a)[quantity].ravel() for a in side], np.float64) for side in (answers, references))
+    rounding = np.array([[r[quantity]] for r in roundings])  # (lambdas, 1)
+    comparison = verdict.compare(ours, theirs, np.zeros_like(ours), rounding, rtol)
+    shape = np.shape(getattr(answers[0], quantity))
+    return {
+        "name": quantity,
+        "verdict": "pass" if comparison.agrees.all() else "fail",
+        **verdict.summary(comparison, ours, theirs, shape),
+    }
+
+
+def _tensor_row(tensor, answers, estimates, roundings, rtol):
+    shape = answers[0].gradients[tensor].shape
+    ours = np.array([answer.gradients[tensor].ravel() for answer in answers], np.float64)  # (lambdas, entries)
+    rounding = np.array([[r[tensor]] for r in roundings])  # (lambdas, 1)
+    comparisons = {o: verdict.compare(ours, e.derivative, e.uncertainty, rounding, rtol) for o, e in estimates.items()}
+    crossed = np.any([e.crossed for e in estimates.values()], axis=0)  # (entries,)
+    counts = verdict.count(list(comparisons.values()), crossed)
+    return {
+        "name": tensor,
+        "shape": list(shape),
+        "entries": ours.shape[1],
+        "checked": sum(counts.values()) - counts["undecided"],
+        **counts,
+        "diagnosis": None,
+        "oracles": {o: verdict.summary(c, ours, estimates[o].derivative, shape) for o, c in comparisons.items()},
+    }

@@ -1,0 +1,111 @@
+"""Three independent derivations of a gradient, at every entry: each answers with the derivative and how far to trust it.
+
+An `Estimate` holds, for one tensor and each lambda, the derivative and its absolute `uncertainty`, (lambdas, entries), and
+which entries had a ReLU change sign inside the stencil first used, `crossed` (entries,). An entry whose uncertainty is
+infinite could not be decided. The cost is J = loss + sum_l lambda_l sum W_l^2; only the loss is run again for each entry.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.chain import in_threads
+
+EPS = np.finfo(np.float64).eps
+
+# Far below the smallest number that could matter, far above the smallest float64: h^2 vanishes against 1, h does not.
+COMPLEX_STEP = 1e-100
+
+# Where truncation h^2/6 |J'''| and rounding eps |J| / h of a central difference meet, for derivatives of order one.
+CENTRAL_STEP = EPS ** (1 / 3)
+
+# An entry whose stencil crosses a kink is tried again with the step divided by this, this many times.
+SHRINK, RETRIES = 16, 3
+
+# The rounding error allowed, in standard deviations of the noise: one false alarm in 1e15 entries were it Gaussian.
+SIGMAS = 8
+
+
+class Estimate(NamedTuple):
+    derivative: np.ndarray
+    uncertainty: np.ndarray
+    crossed: np.ndarray
+
+
+def penalty_change(W, lam_l, step):
+    """lam_l ((w + step)^2 - w^2) for each entry w of W (P,): what the penalty gains when that entry moves alone."""
+    moved = W + step  # (P,)
+    return lam_l * (moved * moved - W * W)  # (P,)
+
+
+def complex_step(chain, tensor, lams, advance):
+    """dJ/dw = Im J(w + ih) / h (Squire and Trapp 1998): no subtraction, so no cancellation, whatever h.
+
+    `lams` holds lambda of this tensor's layer, zero for what is not penalised. `advance(entries)` reports progress.
+    The uncertainty is left at zero: the arithmetic rounds like any gradient, which `rounding.py` measures.
+    """
+    w = chain.parameters[tensor].ravel()
+    step = 1j * COMPLEX_STEP
+
+    def derivative(entries):
+        losses, _ = chain.losses(tensor, entries, step)  # (P,)
+        costs = [losses + penalty_change(w[entries], lam_l, step) for lam_l in lams]
+        return np.imag(costs) / COMPLEX_STEP  # (lambdas, P)
+
+    derivatives = []
+    for piece in in_threads(derivative, chain.pieces(tensor, np.arange(w.size))):
+        derivatives.append(piece)
+        advance(piece.shape[1])
+    derivatives = np.concatenate(derivatives, axis=1)  # (lambdas, entries)
+    return Estimate(derivatives, np.zeros_like(derivatives), np.zeros(w.size, bool))
+
+
+def central_difference(chain, tensor, lams, penalties, advance):
+    """dJ/dw = (J(w+h) - J(w-h)) / 2h, with its own error from the values of the stencil.
+
+    D(h) - J' is h^2/6 J''' + ..., so D(2h) - D(h) is three times the truncation error of D(h): taken whole. The fourth
+    difference of J over the stencil is noise alone (h^4 J'''' is far below rounding); its mean square over a tensor, by
+    70 = 1+16+36+16+1, is the variance of the rounding error of J, which D(h) divides by sqrt(2) h. `penalties` is the
+    penalty at the unperturbed parameters for each lambda. The rest as for `complex_step`.
+    """
+    w = chain.parameters[tensor].ravel()
+    lams, penalties = np.array(lams)[:, None], np.array(penalties)[:, None]  # (lambdas, 1)
+    base = chain.loss(chain.base[1][-1]) + penalties  # (lambdas, 1)
+
+    def stencil(entries, step):
+        costs, crossed = {0: base}, np.zeros(len(entries), bool)
+        for k in (-2, -1, 1, 2):
+            losses, changed = chain.losses(tensor, entries, k * step)  # (P,)
+            costs[k] = losses + (penalties + penalty_change(w[entries], lams, k * step))  # (lambdas, P)
+            crossed |= changed
+        near = (costs[1] - costs[-1]) / (2 * step)
+        far = (costs[2] - costs[-2]) / (4 * step)
+        fourth = costs[-2] - 4 * costs[-1] + 6 * costs[0] - 4 * costs[1] + costs[2]
+        return near, np.abs(far - near), fourth, crossed
+
+    def difference(entries, step):
+        found = in_threads(lambda piece: stencil(piece, step), chain.pieces(tensor, entries))
+        columns = []
+        for piece in found:
+            columns.append(piece)
+            advance(len(piece[-1]))
+        return [np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)]
+
+    step = CENTRAL_STEP
+    derivative, truncation, fourth, crossed = difference(np.arange(w.size), step)
+    quiet = fourth[:, ~crossed] if not crossed.all() else np.zeros_like(base)
+    # Never below the rounding of J itself, which the noise of a few entries could miss by luck.
+    noise = np.maximum(np.sqrt((quiet**2).mean(axis=1, keepdims=True) / 70), EPS * np.abs(base))  # (lambdas, 1)
+    uncertainty = truncation + SIGMAS * noise / (np.sqrt(2) * step)  # (lambdas, entries)
+
+    pending = np.flatnonzero(crossed)
+    for _ in range(RETRIES):
+        if not pending.size:
+            break
+        step /= SHRINK
+        again, truncation, _, still = difference(pending, step)
+        derivative[:, pending] = again
+        uncertainty[:, pending] = truncation + SIGMAS * noise / (np.sqrt(2) * step)
+        pending = pending[still]
+    uncertainty[:, pending] = np.inf
+    return Estimate(derivative, uncertainty, crossed)

@@ -1,0 +1,93 @@
+"""From errors to verdicts: one for each entry, counts for each tensor, one word for a network and for a run.
+
+An entry agrees with an oracle when |hand - reference| <= max(RTOL (|hand| + |reference|), uncertainty), where the
+uncertainty is the rounding of `rounding.py` plus the oracle's own. Written as a symmetric relative error,
+
+    |hand - reference| / max(|hand| + |reference|, floor) <= RTOL,    floor = rounding / RTOL,
+
+for an oracle without an error of its own. An entry is
+
+    fail       where an oracle that could decide disagrees, or a number is not finite
+    undecided  where no oracle could decide
+    kink       where the difference stencil first used crossed a ReLU kink, and the entry agrees all the same
+    pass       otherwise
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+RTOL = {"float64": 1e-11, "float32": 1e-4}
+
+# From best to worst: a tensor, a network and a run are as good as the worst of their parts.
+VERDICTS = ("pass", "kink", "undecided", "fail")
+
+
+class Comparison(NamedTuple):
+    """Hand against one oracle, each (lambdas, entries): symmetric relative `error` and what was `allowed` of it."""
+
+    absolute: np.ndarray
+    error: np.ndarray
+    allowed: np.ndarray
+    decided: np.ndarray
+    agrees: np.ndarray
+
+
+def compare(hand, reference, uncertainty, rounding, rtol):
+    """Each entry of `hand` against `reference`, both (lambdas, entries); `rounding` is (lambdas, 1)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        absolute = np.abs(hand - reference)
+        size = np.abs(hand) + np.abs(reference)
+        # The smallest normal number stands in where everything is exactly zero.
+        scale = np.maximum(size, np.maximum(rounding / rtol, np.finfo(np.float64).tiny))
+        allowed = np.maximum(rtol * size, rounding + uncertainty)
+        agrees = absolute <= allowed  # False for NaN
+    agrees &= np.isfinite(hand) & np.isfinite(reference)
+    return Comparison(absolute, absolute / scale, allowed / scale, np.isfinite(uncertainty) | ~np.isfinite(hand), agrees)
+
+
+def count(comparisons, crossed):
+    """The verdicts of a tensor's entries, as a dict of counts; the worst over lambdas. `crossed` is (entries,)."""
+    fail = np.any([(c.decided & ~c.agrees).any(axis=0) for c in comparisons], axis=0)
+    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons], axis=0)
+    masks = {
+        "pass": ~fail & settled & ~crossed,
+        "fail": fail,
+        "kink": ~fail & settled & crossed,
+        "undecided": ~fail & ~settled,
+    }
+    return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
+
+
+def summary(comparison, hand, reference, shape):
+    """The worst errors over all decided entries and lambdas, as JSON has them: None stands for what is not finite.
+
+    "worst" is the entry furthest past its tolerance, or nearest to it; `shape` is that of the tensor, for its index.
+    """
+    c = comparison
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(c.agrees, c.error / c.allowed, np.where(np.isfinite(c.error), c.error / c.allowed, np.inf))
+    ratio = np.where(c.decided, ratio, -1.0)
+    at = np.unravel_index(ratio.argmax(), ratio.shape)
+    index = np.unravel_index(at[1], shape) if shape else ()
+    return {
+        "max_abs_error": _number(np.max(c.absolute, where=c.decided, initial=0)),
+        "max_rel_error": _number(np.max(c.error, where=c.decided, initial=0)),
+        "worst": {
+            "index": [int(i) for i in index],
+            "manual": _number(hand[at]),
+            "reference": _number(reference[at]),
+            "rel_error": _number(c.error[at]),
+            "allowed": _number(c.allowed[at]),
+        },
+    }
+
+
+def _number(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def overall(verdicts):
+    """One verdict for a whole: "fail" if any part fails, else "undecided" if any is, else "pass": a kink is verified."""
+    found = max(verdicts, key=VERDICTS.index)
+    return "pass" if found == "kink" else found

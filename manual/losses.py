@@ -1,0 +1,56 @@
+"""The losses and the penalty, forward and backward, in NumPy: derived by hand.
+
+`logits` is (..., n, K), `y` (n,) holds the class of each row. A loss is the mean over the n rows. The forwards take
+complex logits and leading axes, like those of `manual/layers.py`.
+"""
+
+import numpy as np
+
+
+def softmax_cross_entropy_forward(logits, y):
+    """Mean of -log p_y with p = softmax(logits), from the logits shifted so that the largest is 0."""
+    shifted = logits - logits.real.max(axis=-1, keepdims=True)  # (n, K)
+    exp = np.exp(shifted)  # (n, K)
+    Z = exp.sum(axis=-1)  # (n,)
+    losses = np.log(Z) - shifted[..., np.arange(len(y)), y]  # (n,)
+    return losses.mean(axis=-1), (exp, Z, y)
+
+
+def softmax_cross_entropy_backward(cache):
+    """dJ/dlogits = (P - Y) / n."""
+    exp, Z, y = cache
+    dlogits = exp / Z[..., None]  # (n, K)
+    dlogits[..., np.arange(len(y)), y] -= 1
+    return dlogits / len(y)  # (n, K)
+
+
+def binary_cross_entropy_forward(logits, y):
+    """Mean over rows and classes of -y log p - (1-y) log(1-p) with p = sigmoid(logits).
+
+    That is log(1 + e^s) - y s, with log(1 + e^s) = max(0, s) + log(1 + e^-|s|), where nothing overflows.
+    """
+    K = logits.shape[-1]
+    positive = logits.real > 0  # (n, K)
+    exp = np.exp(np.where(positive, -logits, logits))  # (n, K)
+    softplus = logits * positive + np.log1p(exp)  # (n, K)
+    losses = softplus.sum(axis=-1) - logits[..., np.arange(len(y)), y]  # (n,)
+    return losses.mean(axis=-1) / K, (exp, positive, y)
+
+
+def binary_cross_entropy_backward(cache):
+    """dJ/dlogits = (P - Y) / (n K)."""
+    exp, positive, y = cache
+    dlogits = np.where(positive, 1, exp) / (1 + exp)  # (n, K)
+    dlogits[..., np.arange(len(y)), y] -= 1
+    n, K = dlogits.shape[-2:]
+    return dlogits / (n * K)  # (n, K)
+
+
+def l2_penalty_forward(weights, lam):
+    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `lam` holds one number a layer."""
+    return sum(lam_l * (W * W).sum(axis=(-2, -1)) for W, lam_l in zip(weights, lam, strict=True))
+
+
+def l2_penalty_backward(W, lam_l):
+    """d(lam_l sum W^2)/dW = 2 lam_l W."""
+    return 2 * lam_l * W  # (m, d)

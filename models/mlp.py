@@ -1,0 +1,73 @@
+"""The network in PyTorch: an ordinary `nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.ReLU`.
+
+Read beside `manual/mlp.py`, its twin in NumPy: both classes answer to the same names.
+"""
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from models import losses
+from models.sequential import sequential, state_names
+from networks import CostAndGradients, Evaluation, lambda_per_layer
+
+LOSS = {
+    "softmax": losses.softmax_cross_entropy,
+    "sigmoid": losses.binary_cross_entropy,
+}
+
+
+class MLP(nn.Module):
+    """A network of `networks.py`; `layers` is the plain `nn.Sequential`, `names` maps our names to its own ("W1": "0.weight")."""
+
+    def __init__(self, network, state, dtype=torch.float64, device="cpu"):
+        super().__init__()
+        self.network = network
+        self.layers = sequential(network).to(device=device, dtype=dtype)
+        self.names = state_names(network)
+        self.load_state(state)
+
+    def load_state(self, state):
+        """Copies parameters and statistics, by name. Raises ValueError where a name or shape is not the network's."""
+        self.network.check_state(state)
+        own = self.layers.state_dict()
+        with torch.no_grad():
+            for name, array in state.items():
+                own[self.names[name]].copy_(torch.as_tensor(array))
+
+    def state(self):
+        """A copy of parameters and statistics as NumPy arrays, by name."""
+        own = self.layers.state_dict()
+        return {name: own[own_name].numpy(force=True).copy() for name, own_name in self.names.items()}
+
+    def forward(self, X, training=False):
+        """Logits (n, K). In training mode batch norm uses the batch X (n, d) and moves its running statistics."""
+        return self.layers.train(training)(self._tensor(X))
+
+    def cost_and_gradients(self, X, y, lam):
+        """Training mode at X (n, d), y (n,); changes nothing, the running statistics included."""
+        parameters = {name: p.detach().requires_grad_() for name, p in self.layers.named_parameters()}
+        buffers = {name: b.clone() for name, b in self.layers.named_buffers()}
+        logits = functional_call(self.layers.train(), parameters | buffers, self._tensor(X))  # (n, K)
+        loss = LOSS[self.network.loss](logits, self._tensor(y))
+        weights = [parameters[self.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]
+        cost = loss + losses.l2_penalty(weights, lambda_per_layer(lam, self.network.depth))
+        shapes = self.network.parameter_shapes()
+        gradients = torch.autograd.grad(cost, [parameters[self.names[name]] for name in shapes])
+        gradients = {name: gradient.numpy(force=True) for name, gradient in zip(shapes, gradients, strict=True)}
+        return CostAndGradients(logits.numpy(force=True), loss.item(), cost.item(), gradients)
+
+    @torch.no_grad()
+    def evaluate(self, X, y, lam):
+        """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
+        logits, y = self(X), self._tensor(y)  # (n, K)
+        loss = LOSS[self.network.loss](logits, y)
+        weights = [layer.weight for layer in self.layers if isinstance(layer, nn.Linear)]
+        cost = loss + losses.l2_penalty(weights, lambda_per_layer(lam, self.network.depth))
+        return Evaluation(loss.item(), cost.item(), (logits.argmax(dim=-1) == y).double().mean().item())
+
+    def _tensor(self, array):
+        """A NumPy array as a tensor on the network's device: floats in its dtype, classes as they are."""
+        weight = next(self.layers.parameters())
+        tensor = torch.as_tensor(array, device=weight.device)
+        return tensor.to(weight.dtype) if tensor.is_floating_point() else tensor

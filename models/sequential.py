@@ -1,0 +1,62 @@
+"""A network as a plain `nn.Sequential`, and back: how state moves to and from ordinary PyTorch code."""
+
+from itertools import zip_longest
+
+from torch import nn
+
+from networks import Network
+
+
+def sequential(network):
+    """The network as a plain `nn.Sequential`, with PyTorch's own initial numbers."""
+    modules = []
+    for layer in range(1, network.depth + 1):
+        modules.append(nn.Linear(network.sizes[layer - 1], network.sizes[layer]))
+        if layer < network.depth:
+            if network.batch_norm:
+                modules.append(nn.BatchNorm1d(network.sizes[layer], eps=network.eps, momentum=network.momentum))
+            modules.append(nn.ReLU())
+    return nn.Sequential(*modules)
+
+
+def state_names(network):
+    """Our name of each parameter and statistic, and the `state_dict` key of it in `sequential(network)`."""
+    own_names = {"W": "weight", "b": "bias"}
+    norm_names = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+    names = {}
+    modules_a_layer = 3 if network.batch_norm else 2
+    for layer in range(1, network.depth + 1):
+        position = (layer - 1) * modules_a_layer
+        names |= {f"{ours}{layer}": f"{position}.{theirs}" for ours, theirs in own_names.items()}
+        if network.batch_norm and layer < network.depth:
+            names |= {f"{ours}{layer}": f"{position + 1}.{theirs}" for ours, theirs in norm_names.items()}
+    order = network.parameter_shapes() | network.statistic_shapes()
+    return {name: names[name] for name in order}
+
+
+def from_sequential(modules, loss="softmax", name="sequential"):
+    """The network that an `nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.ReLU` is, and its state as arrays.
+
+    Raises ValueError where the modules are not such a network, and names the module. To go the other way, take
+    `models.MLP(network, state).layers`.
+    """
+    linears = [module for module in modules if isinstance(module, nn.Linear)]
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm1d)]
+    if not linears:
+        raise ValueError("the nn.Sequential holds no nn.Linear")
+    constants = {"eps": norms[0].eps, "momentum": norms[0].momentum} if norms else {}
+    network = Network(
+        name,
+        hidden=tuple(linear.out_features for linear in linears[:-1]),
+        batch_norm=bool(norms),
+        loss=loss,
+        inputs=linears[0].in_features,
+        outputs=linears[-1].out_features,
+        **constants,
+    )
+    for position, (module, expected) in enumerate(zip_longest(modules, sequential(network))):
+        # The printed form of a module holds its type, its sizes and its constants.
+        if repr(module) != repr(expected):
+            raise ValueError(f"module {position} is {module}; a network of this shape has {expected} there")
+    own = modules.state_dict()
+    return network, {name: own[own_name].numpy(force=True).copy() for name, own_name in state_names(network).items()}

@@ -1,0 +1,162 @@
+"""What each network is, and the numbers that both of its twins start from.
+
+A network is a description: layer sizes, batch norm or not, which loss. `manual/` and `models/` each build it. Parameters
+are a dict `W1, b1, gamma1, beta1, W2, ...` of float64 arrays with `W (out, in)` as in `nn.Linear`; the statistics of batch
+norm are `running_mean1, running_var1, ...`. Both together are the *state* of a network.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+LOSSES = ("softmax", "sigmoid")
+IMAGE_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Network:
+    """`inputs -> hidden[0] -> ... -> outputs`, ReLU between, batch norm before each ReLU if `batch_norm`.
+
+    `loss` is "softmax" (softmax and cross-entropy) or "sigmoid" (sigmoid and multiple binary cross-entropy). `eps` and
+    `momentum` are those of `nn.BatchNorm1d`: eps is added to the variance, momentum weighs the new value.
+    """
+
+    name: str
+    hidden: tuple[int, ...] = ()
+    batch_norm: bool = False
+    loss: str = "softmax"
+    inputs: int = IMAGE_PIXELS
+    outputs: int = 10
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+    def __post_init__(self):
+        if min(self.sizes) < 1:
+            raise ValueError(f"network {self.name}: every layer needs at least one unit, got {self.sizes}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss {self.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
+
+    @property
+    def sizes(self):
+        """Units of each layer, the input first: (3072, 50, 10)."""
+        return (self.inputs, *self.hidden, self.outputs)
+
+    @property
+    def depth(self):
+        """The number of weight matrices: what the k in "k-layer" counts."""
+        return len(self.hidden) + 1
+
+    def parameter_shapes(self):
+        """Name and shape of each parameter, in the order of the forward pass."""
+        shapes = {}
+        for layer in range(1, self.depth + 1):
+            fan_in, fan_out = self.sizes[layer - 1], self.sizes[layer]
+            shapes[f"W{layer}"] = (fan_out, fan_in)
+            shapes[f"b{layer}"] = (fan_out,)
+            if self.batch_norm and layer < self.depth:
+                shapes[f"gamma{layer}"] = (fan_out,)
+                shapes[f"beta{layer}"] = (fan_out,)
+        return shapes
+
+    def statistic_shapes(self):
+        """Name and shape of each running statistic of batch norm; empty without it."""
+        if not self.batch_norm:
+            return {}
+        return {
+            f"running_{statistic}{layer}": (units,)
+            for layer, units in enumerate(self.hidden, start=1)
+            for statistic in ("mean", "var")
+        }
+
+    def check_state(self, state):
+        """Raises ValueError where `state` lacks a name, has one too many, or holds an array of another shape."""
+        shapes = self.parameter_shapes() | self.statistic_shapes()
+        for name in sorted(shapes.keys() ^ state.keys()):
+            raise ValueError(f"{name}: {'missing in' if name in shapes else 'not part of'} the state of {self.name}")
+        for name, shape in shapes.items():
+            if tuple(np.shape(state[name])) != shape:
+                raise ValueError(f"{name}: shape {tuple(np.shape(state[name]))}, but {self.name} has {shape}")
+
+
+NAMED = {
+    network.name: network
+    for network in (
+        Network("one-layer"),
+        Network("one-layer-sigmoid", loss="sigmoid"),
+        Network("two-layer", hidden=(50,)),
+        Network("three-layer", hidden=(50, 50)),
+        Network("three-layer-bn", hidden=(50, 50), batch_norm=True),
+        Network("nine-layer", hidden=(50, 30, 20, 20, 10, 10, 10, 10)),
+        Network("nine-layer-bn", hidden=(50, 30, 20, 20, 10, 10, 10, 10), batch_norm=True),
+    )
+}
+
+
+def weight_std(init, fan_in):
+    """Standard deviation of a weight: "he" sqrt(2/fan_in), "xavier" sqrt(1/fan_in), or the number itself."""
+    named = {"he": (2 / fan_in) ** 0.5, "xavier": (1 / fan_in) ** 0.5}
+    if init in named:
+        return named[init]
+    try:
+        std = float(init)
+    except ValueError:
+        std = float("nan")
+    if not 0 < std < float("inf"):
+        raise ValueError(f"init {init!r} is neither he, xavier nor a positive standard deviation")
+    return std
+
+
+def initial_state(network, init="he", seed=0):
+    """Parameters and statistics before training, float64: W random, b = 0, gamma = 1, beta = 0, mean = 0, variance = 1."""
+    rng = np.random.default_rng(seed)
+    state = {}
+    for name, shape in (network.parameter_shapes() | network.statistic_shapes()).items():
+        if name.startswith("W"):
+            state[name] = weight_std(init, fan_in=shape[1]) * rng.standard_normal(shape)
+        else:
+            state[name] = np.ones(shape) if name.startswith(("gamma", "running_var")) else np.zeros(shape)
+    return state
+
+
+def nonzero_state(network, init="he", seed=0):
+    """`initial_state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
+
+    To b, gamma, beta and the running mean comes noise of standard deviation 0.1; the running variance is scaled by up to
+    a factor of 1.5 either way, and stays positive.
+    """
+    rng = np.random.default_rng([seed, 1])
+    state = initial_state(network, init, seed)
+    for name, array in state.items():
+        if name.startswith("running_var"):
+            array *= 1.5 ** rng.uniform(-1, 1, array.shape)
+        elif not name.startswith("W"):
+            array += 0.1 * rng.standard_normal(array.shape)
+    return state
+
+
+def lambda_per_layer(lam, depth):
+    """`lam` as a tuple of one number a layer; a single number stands for all of them. Negative or other counts raise."""
+    per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
+    if len(per_layer) != depth:
+        raise ValueError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
+    if not all(0 <= lam_l < float("inf") for lam_l in per_layer):
+        raise ValueError(f"lambda must be zero or positive and finite, got {lam}")
+    return per_layer
+
+
+class CostAndGradients(NamedTuple):
+    """What both twins answer to `cost_and_gradients(X, y, lam)`: logits (n, K), loss and cost, and dJ/d(parameter) by name."""
+
+    logits: np.ndarray
+    loss: float
+    cost: float
+    gradients: dict
+
+
+class Evaluation(NamedTuple):
+    """What both twins answer to `evaluate(X, y, lam)`: running statistics, no gradient; accuracy from 0 to 1."""
+
+    loss: float
+    cost: float
+    accuracy: float

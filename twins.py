@@ -1,0 +1,32 @@
+"""The one place that builds a network: its two twins from the same numbers, and the chain that differences walk along."""
+
+import numpy as np
+import torch
+
+import manual
+import models
+from gradcheck import Chain
+from manual import layers
+from manual.mlp import LOSS_FORWARD, activate
+
+
+def build(network, state, dtype="float64", device="cpu"):
+    """(manual twin in `dtype`, PyTorch twin in float64 on `device`), both holding the numbers of `state` as `dtype` has them."""
+    hand = manual.MLP(network, state, np.dtype(dtype))
+    return hand, models.MLP(network, hand.state(), torch.float64, device)
+
+
+def chain(network, parameters, X, y):
+    """The manual forward pass in training mode at X (n, d), y (n,), as a `gradcheck.Chain` in float64."""
+
+    def activation(S, gamma, beta):
+        A, (_, active), _ = activate(network, S, gamma, beta)
+        return A, active
+
+    return Chain(
+        parameters={name: array.astype(np.float64) for name, array in parameters.items()},
+        X=X.astype(np.float64),
+        linear=lambda A, W, b: layers.linear_forward(A, W, b)[0],
+        activate=activation,
+        loss=lambda logits: LOSS_FORWARD[network.loss](logits, y)[0],
+    )
