@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from errors import UserError
+
 LOSSES = ("softmax", "sigmoid")
 IMAGE_PIXELS = 3 * 32 * 32
 
@@ -33,9 +35,9 @@ class Network:
 
     def __post_init__(self):
         if min(self.sizes) < 1:
-            raise ValueError(f"network {self.name}: every layer needs at least one unit, got {self.sizes}")
+            raise UserError(f"network {self.name}: every layer needs at least one unit, got {self.sizes}")
         if self.loss not in LOSSES:
-            raise ValueError(f"loss {self.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
+            raise UserError(f"loss {self.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
 
     @property
     def sizes(self):
@@ -46,6 +48,10 @@ class Network:
     def depth(self):
         """The number of weight matrices: what the k in "k-layer" counts."""
         return len(self.hidden) + 1
+
+    @property
+    def parameter_count(self):
+        return sum(int(np.prod(shape)) for shape in self.parameter_shapes().values())
 
     def parameter_shapes(self):
         """Name and shape of each parameter, in the order of the forward pass."""
@@ -69,14 +75,19 @@ class Network:
             for statistic in ("mean", "var")
         }
 
+    def check_batch(self, n):
+        """Raises UserError where the network can't be trained on n images at a time."""
+        if self.batch_norm and n < 2:
+            raise UserError(f"{self.name} has batch norm, which needs at least 2 images in a batch")
+
     def check_state(self, state):
-        """Raises ValueError where `state` lacks a name, has one too many, or holds an array of another shape."""
+        """Raises UserError where `state` lacks a name, has one too many, or holds an array of another shape."""
         shapes = self.parameter_shapes() | self.statistic_shapes()
         for name in sorted(shapes.keys() ^ state.keys()):
-            raise ValueError(f"{name}: {'missing in' if name in shapes else 'not part of'} the state of {self.name}")
+            raise UserError(f"{name}: {'missing in' if name in shapes else 'not part of'} the state of {self.name}")
         for name, shape in shapes.items():
             if tuple(np.shape(state[name])) != shape:
-                raise ValueError(f"{name}: shape {tuple(np.shape(state[name]))}, but {self.name} has {shape}")
+                raise UserError(f"{name}: shape {tuple(np.shape(state[name]))}, but {self.name} has {shape}")
 
 
 NAMED = {
@@ -103,7 +114,7 @@ def weight_std(init, fan_in):
     except ValueError:
         std = float("nan")
     if not 0 < std < float("inf"):
-        raise ValueError(f"init {init!r} is neither he, xavier nor a positive standard deviation")
+        raise UserError(f"init {init!r} is neither he, xavier nor a positive standard deviation")
     return std
 
 
@@ -139,9 +150,9 @@ def lambda_per_layer(lam, depth):
     """`lam` as a tuple of one number a layer; a single number stands for all of them. Negative or other counts raise."""
     per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
     if len(per_layer) != depth:
-        raise ValueError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
+        raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
     if not all(0 <= lam_l < float("inf") for lam_l in per_layer):
-        raise ValueError(f"lambda must be zero or positive and finite, got {lam}")
+        raise UserError(f"lambda must be zero or positive and finite, got {lam}")
     return per_layer
 
 

@@ -11,7 +11,7 @@ from manual.mlp import LOSS_FORWARD, activate
 
 
 def build(network, state, dtype="float64", device="cpu"):
-    """(manual twin in `dtype`, PyTorch twin in float64 on `device`), both holding the numbers of `state` as `dtype` has them."""
+    """The manual twin in `dtype` and the PyTorch twin in float64 on `device`, both with `state` as `dtype` holds it."""
     hand = manual.MLP(network, state, np.dtype(dtype))
     return hand, models.MLP(network, hand.state(), torch.float64, device)
 

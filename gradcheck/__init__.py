@@ -2,5 +2,6 @@
 
 from gradcheck.chain import Chain
 from gradcheck.check import ORACLES, NetworkResult, check
+from gradcheck.verdict import overall
 
-__all__ = ["ORACLES", "Chain", "NetworkResult", "check"]
+__all__ = ["ORACLES", "Chain", "NetworkResult", "check", "overall"]

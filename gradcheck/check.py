@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from errors import UserError
 from gradcheck import verdict
-from gradcheck.guard import unchanged
+from gradcheck.guard import watch
 from gradcheck.oracles import Estimate, central_difference, complex_step
 from gradcheck.rounding import UNIT, rounding_uncertainty
 from networks import lambda_per_layer
@@ -19,12 +20,16 @@ FORWARD = ("logits", "loss", "cost")
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """What `check` found; the dicts in `forward` and `tensors` have the form of the JSON contract."""
+    """What `check` found; the dicts in `forward` and `tensors` have the form of the JSON contract.
+
+    `changed` names parameters, statistics, data and generators that the check was only to read and that differ afterwards.
+    """
 
     name: str
     parameters: int
     verdict: str
     seconds: float
+    changed: list
     forward: list
     tensors: list
 
@@ -34,9 +39,12 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
 
     `hand` and `reference` hold the same state and answer to one protocol, `cost_and_gradients(X, y, lam)` and `state()`;
     `reference` works in float64, `hand` in `dtype`. `chain` is hand's forward pass. `advance(entries)` reports progress,
-    in entries of one oracle. Raises StateChanged where the code under test changes what it was only to read.
+    in entries of one oracle. Raises UserError where the data are not finite.
     """
     started = time.perf_counter()
+    if not np.isfinite(chain.X).all():
+        row, column = np.argwhere(~np.isfinite(chain.X))[0]
+        raise UserError(f"the data are not finite: image {row}, pixel {column} is {chain.X[row, column]}; mend the data")
     rtol = verdict.RTOL[dtype]
     X = chain.X.astype(dtype)  # (n, d): the same numbers, since chain.X comes from this dtype
 
@@ -44,7 +52,7 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
         states = {"manual": hand.state(), "torch": reference.state()}
         return {"X": X, "y": y} | {f"{twin} {k}": array for twin, state in states.items() for k, array in state.items()}
 
-    with unchanged(watched):
+    with watch(watched) as changed:
         answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
         references = [reference.cost_and_gradients(chain.X, y, lam) for lam in lams]
         roundings = [_rounding(reference, chain.X, y, lam, UNIT[dtype]) for lam in lams]
@@ -53,19 +61,16 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
         for tensor in chain.parameters:
             estimates = {oracle: _estimate(oracle, tensor, chain, references, lams, advance) for oracle in oracles}
             tensors.append(_tensor_row(tensor, answers, estimates, roundings, rtol))
+    found = [row["verdict"] for row in forward] + [name for row in tensors for name in verdict.VERDICTS if row[name]]
     return NetworkResult(
         name=name,
         parameters=sum(row["entries"] for row in tensors),
-        verdict=verdict.overall([row["verdict"] for row in forward] + [v for row in tensors for v in found(row)]),
+        verdict="fail" if changed else verdict.overall(found),
         seconds=time.perf_counter() - started,
+        changed=changed,
         forward=forward,
         tensors=tensors,
     )
-
-
-def found(row):
-    """The verdicts that occur among a tensor's entries."""
-    return [name for name in verdict.VERDICTS if row[name]]
 
 
 def _quantities(answer):

@@ -30,7 +30,7 @@ class MLP:
         self.load_state(state)
 
     def load_state(self, state):
-        """Copies parameters and statistics, by name. Raises ValueError where a name or shape is not the network's."""
+        """Copies parameters and statistics, by name. Raises UserError where a name or shape is not the network's."""
         self.network.check_state(state)
         self.parameters = {name: np.array(state[name], self.dtype) for name in self.network.parameter_shapes()}
         self.statistics = {name: np.array(state[name], self.dtype) for name in self.network.statistic_shapes()}
@@ -99,16 +99,16 @@ def activate(network, S, gamma=None, beta=None):
 
 
 def forward(network, parameters, X):
-    """Training mode. Returns logits (..., n, K), the caches of each layer, and the batch statistics by layer."""
-    p, A, caches, batch_statistics = parameters, X, [], {}
+    """Training mode. Returns logits (..., n, K), the cache of each step by name, and the batch statistics by layer."""
+    p, A, caches, batch_statistics = parameters, X, {}, {}
     for layer in range(1, network.depth):
-        S, linear_cache = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
-        A, activation_caches, statistics = activate(network, S, p.get(f"gamma{layer}"), p.get(f"beta{layer}"))
-        caches.append((linear_cache, *activation_caches))
+        S, caches[f"linear{layer}"] = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
+        A, caches[f"activate{layer}"], statistics = activate(network, S, p.get(f"gamma{layer}"), p.get(f"beta{layer}"))
         if network.batch_norm:
             batch_statistics[layer] = statistics
-    logits, linear_cache = layers.linear_forward(A, p[f"W{network.depth}"], p[f"b{network.depth}"])  # (n, K)
-    return logits, [*caches, (linear_cache, None, None)], batch_statistics
+    last = network.depth
+    logits, caches[f"linear{last}"] = layers.linear_forward(A, p[f"W{last}"], p[f"b{last}"])  # (n, K)
+    return logits, caches, batch_statistics
 
 
 def penalty(network, parameters, lam):
@@ -126,15 +126,17 @@ def cost(network, parameters, X, y, lam):
 
 def backward(network, parameters, caches, loss_cache, lam):
     """dJ/d(parameter) by name, in the order of the forward pass, from what the forward pass left in its caches."""
+    lam = lambda_per_layer(lam, network.depth)
     gradients = {}
     dS = loss_backward(network.loss, loss_cache)  # (n, K)
     for layer in range(network.depth, 0, -1):
-        linear_cache, norm_cache, active = caches[layer - 1]
-        if layer < network.depth:
-            dS = layers.relu_backward(dA, active)  # (n, m)
+        below = layer - 1
+        dA, dW, gradients[f"b{layer}"] = layers.linear_backward(dS, caches[f"linear{layer}"])  # (n, d), (m, d), (m,)
+        gradients[f"W{layer}"] = dW + losses.l2_penalty_backward(parameters[f"W{layer}"], lam[below])  # (m, d)
+        if layer > 1:
+            norm_cache, active = caches[f"activate{below}"]
+            dS = layers.relu_backward(dA, active)  # (n, d)
             if network.batch_norm:
-                dS, gradients[f"gamma{layer}"], gradients[f"beta{layer}"] = layers.batch_norm_backward(dS, norm_cache)
-        dA, dW, gradients[f"b{layer}"] = layers.linear_backward(dS, linear_cache)  # (n, fan_in), (m, fan_in), (m,)
-        lam_l = lambda_per_layer(lam, network.depth)[layer - 1]
-        gradients[f"W{layer}"] = dW + losses.l2_penalty_backward(parameters[f"W{layer}"], lam_l)  # (m, fan_in)
+                dS, dgamma, dbeta = layers.batch_norm_backward(dS, norm_cache)  # (n, d), (d,), (d,)
+                gradients[f"gamma{below}"], gradients[f"beta{below}"] = dgamma, dbeta
     return {name: gradients[name] for name in parameters}

@@ -18,7 +18,10 @@ LOSS = {
 
 
 class MLP(nn.Module):
-    """A network of `networks.py`; `layers` is the plain `nn.Sequential`, `names` maps our names to its own ("W1": "0.weight")."""
+    """A network of `networks.py` with its state, a dict of arrays; `dtype` is that of every parameter and statistic.
+
+    `layers` is the plain `nn.Sequential`; `names` maps our name of each parameter to its own, "W1" to "0.weight".
+    """
 
     def __init__(self, network, state, dtype=torch.float64, device="cpu"):
         super().__init__()
@@ -28,7 +31,7 @@ class MLP(nn.Module):
         self.load_state(state)
 
     def load_state(self, state):
-        """Copies parameters and statistics, by name. Raises ValueError where a name or shape is not the network's."""
+        """Copies parameters and statistics, by name. Raises UserError where a name or shape is not the network's."""
         self.network.check_state(state)
         own = self.layers.state_dict()
         with torch.no_grad():

@@ -4,6 +4,7 @@ from itertools import zip_longest
 
 from torch import nn
 
+from errors import UserError
 from networks import Network
 
 
@@ -37,13 +38,13 @@ def state_names(network):
 def from_sequential(modules, loss="softmax", name="sequential"):
     """The network that an `nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.ReLU` is, and its state as arrays.
 
-    Raises ValueError where the modules are not such a network, and names the module. To go the other way, take
+    Raises UserError where the modules are not such a network, and names the module. To go the other way, take
     `models.MLP(network, state).layers`.
     """
     linears = [module for module in modules if isinstance(module, nn.Linear)]
     norms = [module for module in modules if isinstance(module, nn.BatchNorm1d)]
     if not linears:
-        raise ValueError("the nn.Sequential holds no nn.Linear")
+        raise UserError("the nn.Sequential holds no nn.Linear")
     constants = {"eps": norms[0].eps, "momentum": norms[0].momentum} if norms else {}
     network = Network(
         name,
@@ -57,6 +58,6 @@ def from_sequential(modules, loss="softmax", name="sequential"):
     for position, (module, expected) in enumerate(zip_longest(modules, sequential(network))):
         # The printed form of a module holds its type, its sizes and its constants.
         if repr(module) != repr(expected):
-            raise ValueError(f"module {position} is {module}; a network of this shape has {expected} there")
+            raise UserError(f"module {position} is {module}; a network of this shape has {expected} there")
     own = modules.state_dict()
     return network, {name: own[own_name].numpy(force=True).copy() for name, own_name in state_names(network).items()}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Hold the hand-derived gradient of every parameter against autograd, the complex step and central differences."""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import twins
+from commands import Parser, add_common_options, find_device, run, whole_number
+from errors import UserError
+from gradcheck import ORACLES, check, overall
+from networks import LOSSES, NAMED, Network, lambda_per_layer, nonzero_state
+from reporting.files import check_writable, write_json
+from reporting.tables import TABLE_WIDTH, print_comparison
+from training import data
+
+EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
+DEFAULT_LAMBDAS = (0.0, 0.01)
+
+EXAMPLES = """\
+examples:
+  python compare.py                              all seven networks
+  python compare.py two-layer three-layer-bn     these two
+  python compare.py --hidden 100,50 --batch-norm --loss sigmoid
+  python compare.py --data cifar10               on the real images, downloaded if they are absent
+  python compare.py two-layer --lam 0.005,0.01   one lambda a layer; --lam again for another
+  python compare.py two-layer --json - | jq .verdict
+
+exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some undecided, 2 could not run
+"""
+
+
+def parse(arguments):
+    parser = Parser(__doc__, EXAMPLES)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"{', '.join(NAMED)} (all)")
+    parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="another network: its hidden layers")
+    parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
+    parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
+    parser.add_argument("--batch-size", type=whole_number(1), default=20, metavar="N", help="images (20)")
+    parser.add_argument("--lam", type=lambdas, action="append", metavar="L[,L...]", help="lambda, or one a layer (0 and 0.01)")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the hand gradient (float64)")
+    parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
+    parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
+    add_common_options(parser)
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.networks if name not in NAMED]
+    if unknown:
+        parser.error(f"unknown network {unknown[0]!r}; choose from {', '.join(NAMED)}, or --hidden N,N,...")
+    if options.hidden is None and (options.batch_norm or options.loss):
+        parser.error("--batch-norm and --loss describe a network of your own: give --hidden N,N,... too")
+    if options.hidden is not None and options.networks:
+        parser.error("--hidden describes one network of your own: give either names or --hidden")
+    return options
+
+
+def sizes(text):
+    return tuple(whole_number(1)(part) for part in text.split(","))
+
+
+def lambdas(text):
+    """ "0.01" is a number for all layers, "0.005,0.01" one a layer."""
+    try:
+        per_layer = tuple(float(part) for part in text.split(","))
+        lambda_per_layer(per_layer, len(per_layer))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not lambda: numbers from 0 up, as 0.01 or 0.005,0.01") from error
+    return per_layer if len(per_layer) > 1 else per_layer[0]
+
+
+def oracles(text):
+    chosen = tuple(text.split(","))
+    for name in chosen:
+        if name not in ORACLES:
+            raise argparse.ArgumentTypeError(f"unknown oracle {name!r}; choose from {','.join(ORACLES)}")
+    return tuple(oracle for oracle in ORACLES if oracle in chosen)
+
+
+def chosen_networks(options, outputs):
+    """The networks asked for, with one output a class."""
+    if options.hidden is not None:
+        name = "-".join(map(str, options.hidden)) + ("-bn" if options.batch_norm else "")
+        loss = options.loss or "softmax"
+        name += "-sigmoid" if loss == "sigmoid" else ""
+        return [Network(name, options.hidden, options.batch_norm, loss, outputs=outputs)]
+    return [replace(network, outputs=outputs) for network in NAMED.values() if network.name in (options.networks or NAMED)]
+
+
+def draw_batch(images, options):
+    """X (n, 3072) in float64 and y (n,): images of the training part, drawn with the seed."""
+    n, available = options.batch_size, len(images.train.labels)
+    if n > available:
+        raise UserError(f"--batch-size {n} is over the {available:,} images of the training part")
+    rows = np.sort(np.random.default_rng(options.seed).choice(available, n, replace=False))
+    return images.normalise(images.train.images[rows]), images.train.labels[rows]
+
+
+def main(arguments):
+    started = time.perf_counter()
+    options = parse(arguments)
+    device = find_device(options.device)
+    if options.json:
+        check_writable(options.json)
+    images = data.load(options.data, options.data_dir, seed=options.seed)
+    X, y = draw_batch(images, options)
+    networks = chosen_networks(options, len(images.classes))
+    lams = options.lam or DEFAULT_LAMBDAS
+    for network in networks:
+        network.check_batch(len(X))
+        for lam in lams:
+            lambda_per_layer(lam, network.depth)
+
+    results = []
+    total = len(options.oracles) * sum(network.parameter_count for network in networks)
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=total)
+        for network in networks:
+            progress.update(bar, description=network.name)
+            hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
+            chain = twins.chain(network, hand.parameters, X.astype(options.dtype), y)
+            advance = lambda entries: progress.advance(bar, entries)  # noqa: E731
+            results.append(check(network.name, hand, reference, chain, y, lams, options.oracles, options.dtype, advance))
+    verdict = overall(result.verdict for result in results)
+    result = {
+        "verdict": verdict,
+        "seconds": time.perf_counter() - started,
+        "networks": [vars(result) for result in results],
+    }
+    if options.json:
+        write_json(options.json, result)
+    if options.json != "-":
+        console = Console(highlight=False)
+        console.width = max(console.width, TABLE_WIDTH)
+        if options.dtype == "float32":
+            console.print("float32: the hand gradient in float32 against derivations in float64 at the same inputs\n")
+        print_comparison(console, result)
+    return EXIT_CODES[verdict]
+
+
+def progress_bar():
+    """On stderr, so that standard output holds the result alone; gone when the work is done."""
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True)
+
+
+if __name__ == "__main__":
+    run(main)

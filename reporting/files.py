@@ -1,0 +1,42 @@
+"""Result files: written whole or not at all."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from errors import UserError
+
+
+def check_writable(path):
+    """Raises UserError now where `write_json(path)` would fail later. "-" is standard output."""
+    if path == "-":
+        return
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a file that can be written; name another, or - for standard output")
+    try:
+        partial = temporary(path)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{path} can't be written ({error.strerror}); name a file in a folder that can") from error
+
+
+def write_json(path, result):
+    """Writes `result` to the file `path`, under a temporary name first, or to standard output for "-"."""
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(os.path.realpath(path))
+    partial = temporary(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def temporary(path):
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -1,0 +1,132 @@
+"""The result of a comparison as tables in a terminal, from the dict that the JSON file holds."""
+
+from itertools import zip_longest
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+TABLE_WIDTH = 84
+
+SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
+STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow"}
+
+
+def print_comparison(console, result):
+    """A table a network, then, for several networks, one row each, then the verdict in a sentence."""
+    for network in result["networks"]:
+        console.print(network_table(network))
+    if len(result["networks"]) > 1:
+        console.print(summary_table(result["networks"]))
+    console.print(conclusion(result))
+
+
+def network_table(network):
+    """One row for each tensor and oracle: the worst entry, nearest to its tolerance or furthest past it."""
+    table = table_with(
+        f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
+        left=("tensor", "oracle"),
+        right=("entries", "error", "allowed", "at", "hand", "oracle"),
+    )
+    table.add_column("verdict")
+    for quantity in network["forward"]:
+        cells = worst_cells(quantity)
+        table.add_row(quantity["name"], "forward", "", *cells, styled(quantity["verdict"], quantity["verdict"]))
+    for tensor in network["tensors"]:
+        heads = zip_longest((tensor["name"],), (f"{tensor['entries']:,}",), tensor_verdict(tensor), tensor["oracles"].items())
+        for name, entries, verdict, (oracle, found) in heads:
+            table.add_row(name, SHORT[oracle], entries, *worst_cells(found), verdict)
+    return table
+
+
+def summary_table(networks):
+    """One row a network: the worst relative error of each oracle, and the verdict."""
+    oracles = list(networks[0]["tensors"][0]["oracles"])
+    table = table_with(
+        "All networks: worst relative error",
+        ("network",),
+        ("entries verified", *(SHORT[oracle] for oracle in oracles), "kinks"),
+    )
+    table.add_column("verdict")
+    for network in networks:
+        worst = [worst_error(tensor["oracles"][oracle] for tensor in network["tensors"]) for oracle in oracles]
+        kinks = sum(tensor["kink"] for tensor in network["tensors"])
+        table.add_row(
+            escape(network["name"]),
+            verified(network["tensors"]),
+            *worst,
+            f"{kinks:,}",
+            styled(network["verdict"], network["verdict"]),
+        )
+    return table
+
+
+def conclusion(result):
+    """The verdict of the run in a sentence; for a failure, which tensors failed."""
+    lines = []
+    tensors = [(network, tensor) for network in result["networks"] for tensor in network["tensors"]]
+    for verdict in ("fail", "undecided"):
+        for network, tensor in tensors:
+            if tensor[verdict]:
+                count = f"{tensor[verdict]:,} of {tensor['entries']:,} entries"
+                lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}", verdict))
+    for network in result["networks"]:
+        wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
+        if wrong:
+            lines.append(styled(f"fail: {network['name']}, the forward passes differ in {', '.join(wrong)}", "fail"))
+        if network["changed"]:
+            lines.append(styled(f"fail: {network['name']}, the backward pass changed {', '.join(network['changed'])}", "fail"))
+    kinks = sum(tensor["kink"] for _, tensor in tensors)
+    if kinks:
+        lines.append(
+            f"kink: at {kinks:,} entries the difference stencil crossed a ReLU kink; they are verified by a smaller step "
+            "or another oracle"
+        )
+    total = f"{verified([tensor for _, tensor in tensors])} entries verified in {result['seconds']:.1f} s"
+    lines.append(styled(f"{result['verdict'].upper()}: {total}", result["verdict"]))
+    return "\n".join(lines)
+
+
+def table_with(title, left, right):
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+    table.title_style = "bold"
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def worst_cells(found):
+    """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
+    worst = found["worst"]
+    index = ",".join(str(i) for i in worst["index"])
+    return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 5) for k in ("manual", "reference"))
+
+
+def tensor_verdict(tensor):
+    """The verdict, and on the next line how many entries it concerns where that is not all."""
+    for verdict in ("fail", "undecided"):
+        if tensor[verdict]:
+            return [styled(verdict.upper(), verdict), styled(f"{tensor[verdict]:,}", verdict)]
+    kinks = [styled(f"{tensor['kink']:,} kink", "pass")] if tensor["kink"] else []
+    return [styled("pass", "pass"), *kinks]
+
+
+def verified(tensors):
+    """ "154,160 of 154,160": entries that passed, of all."""
+    return f"{sum(t['pass'] + t['kink'] for t in tensors):,} of {sum(t['entries'] for t in tensors):,}"
+
+
+def worst_error(found):
+    errors = [oracle["max_rel_error"] for oracle in found]
+    return number(None if None in errors else max(errors))
+
+
+def number(value, digits=2):
+    """In scientific notation with so many digits; None is a number that is not finite."""
+    return "not finite" if value is None else f"{value:.{digits - 1}e}"
+
+
+def styled(text, verdict):
+    return f"[{STYLE[verdict]}]{escape(text)}[/]"
