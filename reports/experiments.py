@@ -1,0 +1,99 @@
+"""The gradient checks of the five reports: the network and protocol of each, and the numbers that the report gives.
+
+Where a report is silent the course's own sheet fills in: h = 1e-5, lambda = 0, the first images of data_batch_1.
+"""
+
+from dataclasses import dataclass, field
+
+from networks import Network
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """`images` first images with their first `network.inputs` pixels; differences with `step` at `offsets` (see plain.py).
+
+    `measure` names a function of `reports/measures.py`; `reported` has its keys, with the report's values as text.
+    `bias_std` is the standard deviation of b, zero in most reports.
+    """
+
+    name: str
+    network: Network
+    images: int
+    init: str
+    measure: str
+    reported: dict = field(hash=False)
+    lam: float = 0.0
+    bias_std: float = 0.0
+    step: float = 1e-5
+    offsets: tuple[int, int] = (-1, 1)
+
+
+def two_layer(inputs):
+    return Network("two-layer", hidden=(50,), inputs=inputs)
+
+
+GRADIENT_CHECKS = (
+    # Report 000's code never put a parameter back: a one-sided difference over 2h, which is why its second check failed.
+    GradientCheck(
+        "000-gradcheck",
+        two_layer(20),
+        images=10,
+        init="xavier",
+        offsets=(0, 2),
+        measure="allclose",
+        reported={"allclose, atol 1e-5": "True", "allclose, atol 1e-6": "False"},
+    ),
+    GradientCheck(
+        "001-gradcheck",
+        two_layer(20),
+        images=100,
+        init="xavier",
+        measure="relative_by_tensor",
+        reported={"W1": "4.04e-07", "b1": "3.12e-07", "W2": "3.76e-07", "b2": "2.33e-07"},
+    ),
+    GradientCheck(
+        "002-gradcheck",
+        Network("one-layer"),
+        images=20,
+        init="0.01",
+        bias_std=0.01,
+        step=1e-6,
+        measure="relative",
+        reported={"max relative": "order 1e-7"},
+    ),
+    GradientCheck(
+        "003-gradcheck",
+        Network("one-layer"),
+        images=20,
+        init="2",
+        bias_std=2.0,
+        lam=0.1,
+        step=1e-4,
+        measure="absolute",
+        reported={
+            "W mean": "5.12e-09",
+            "W std": "3.75e-09",
+            "W max": "2.11e-08",
+            "b mean": "1.60e-09",
+            "b std": "1.33e-09",
+            "b max": "4.21e-09",
+        },
+    ),
+    # Report 004's formula has no eps in its denominator; nine pixels and two images are those of its code.
+    GradientCheck(
+        "004-gradcheck-2l",
+        two_layer(9),
+        images=2,
+        init="he",
+        measure="relative_to_larger",
+        reported={"max relative": "8.37e-07"},
+    ),
+    GradientCheck(
+        "004-gradcheck-3l",
+        Network("three-layer", hidden=(50, 50), inputs=9),
+        images=2,
+        init="he",
+        measure="relative_to_larger",
+        reported={"max relative": "9.60e-07"},
+    ),
+)

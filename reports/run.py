@@ -1,0 +1,38 @@
+"""One experiment of a report, run again."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+import twins
+from gradcheck import check
+from gradcheck.plain import difference_quotients
+from manual.mlp import cost
+from networks import initial_state
+from reports.measures import MEASURES
+
+
+class GradientCheckResult(NamedTuple):
+    """`measured` has the keys of the experiment's `reported`; `ours` is our check of the same gradient, a NetworkResult."""
+
+    measured: dict
+    ours: object
+
+
+def run_gradient_check(experiment, images, seed):
+    """The experiment's own protocol on our hand gradient, and beside it our check of every entry."""
+    network, lam = experiment.network, experiment.lam
+    X = images.normalise(images.train.images[: experiment.images])[:, : network.inputs]  # (n, d)
+    y = images.train.labels[: experiment.images]  # (n,)
+    state = initial_state(network, experiment.init, seed)
+    rng = np.random.default_rng([seed, 1])
+    for name in state:
+        if name.startswith("b"):
+            state[name] += experiment.bias_std * rng.standard_normal(state[name].shape)
+    hand, reference = twins.build(network, state)
+    numerical = difference_quotients(
+        lambda parameters: cost(network, parameters, X, y, lam), hand.parameters, experiment.step, experiment.offsets
+    )
+    measured = MEASURES[experiment.measure](hand.cost_and_gradients(X, y, lam).gradients, numerical)
+    chain = twins.chain(network, hand.parameters, X, y)
+    return GradientCheckResult(measured, check(experiment.name, hand, reference, chain, y, [lam]))
