@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,16 @@ class Chain:
                 A.append(out)
                 active.append(pattern)
         return A, S, active
+
+    def at(self, inputs, dtype):
+        """The same chain at other numbers: `inputs` holds the parameters by name, and "X"; all are cast to `dtype`."""
+        cast = {name: inputs[name].astype(dtype) for name in (*self.parameters, "X")}
+        return replace(self, X=cast.pop("X"), parameters=cast)
+
+    def same_pattern(self, other):
+        """Whether every ReLU is active in both chains or in neither."""
+        pairs = zip(self.base[2][1:], other.base[2][1:], strict=True)
+        return all((ours == theirs).all() for ours, theirs in pairs)
 
     def penalty(self, lam):
         """sum_l lam_l sum W_l^2 at the unperturbed parameters; `lam` holds one number a layer."""

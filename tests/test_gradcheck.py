@@ -1,0 +1,288 @@
+"""The oracles against plain differences, the verdicts, and the checker on correct networks."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL, Problem
+
+import gradcheck
+from errors import UserError
+from gradcheck import check, oracles, verdict
+from gradcheck.guard import watch
+from gradcheck.oracles import central_difference, complex_step
+from gradcheck.plain import difference_quotients
+from gradcheck.rounding import UNIT, rounding_uncertainty
+from manual.mlp import cost
+from networks import Network, lambda_per_layer
+
+LAMS = (0.0, 0.1)
+
+
+def checked(problem, **options):
+    return check("net", problem.hand, problem.torch, problem.chain, problem.y, LAMS, **options)
+
+
+def counts(result, key):
+    return sum(tensor[key] for tensor in result.tensors)
+
+
+def ignore(entries):
+    pass
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3])
+def test_central_differences_equal_plain_ones(network, lam):
+    p = Problem(network)
+    plain = difference_quotients(lambda q: cost(network, q, p.X, p.y, lam), p.hand.parameters, oracles.CENTRAL_STEP)
+    penalty = p.chain.penalty(lambda_per_layer(lam, network.depth))
+    for tensor, expected in plain.items():
+        own = lam if tensor.startswith("W") else 0.0
+        estimate = central_difference(p.chain, tensor, [own], [penalty], ignore)
+        assert not estimate.crossed.any()
+        # Both round differently: by eps J / h each.
+        np.testing.assert_allclose(estimate.derivative[0], expected.ravel(), rtol=0, atol=2e-9, err_msg=tensor)
+
+
+def test_complex_step_equals_plain_one(network):
+    p, h, lam = Problem(network), 1e-100, 0.3
+    for tensor, array in p.hand.parameters.items():
+        estimate = complex_step(p.chain, tensor, [lam if tensor.startswith("W") else 0.0], ignore)
+        for entry in range(array.size):
+            moved = {name: a.astype(complex) for name, a in p.hand.parameters.items()}
+            moved[tensor].ravel()[entry] += 1j * h
+            expected = cost(network, moved, p.X, p.y, lam).imag / h
+            assert estimate.derivative[0, entry] == pytest.approx(expected, rel=1e-9, abs=1e-14), (tensor, entry)
+
+
+def test_leading_axis_of_perturbed_parameters(network):
+    """The manual forward takes every parameter with a leading axis: the costs are those of one at a time."""
+    problems = [Problem(network, seed=seed) for seed in range(3)]
+    X, y = problems[0].X, problems[0].y
+    stacked = {name: np.stack([p.hand.parameters[name] for p in problems]) for name in problems[0].hand.parameters}
+    alone = [cost(network, p.hand.parameters, X, y, 0.1) for p in problems]
+    np.testing.assert_allclose(cost(network, stacked, X, y, 0.1), alone, rtol=1e-12)
+
+
+def test_uncertainty_covers_the_error_of_central_differences(network):
+    p = Problem(network, n=9)
+    exact = p.torch.cost_and_gradients(p.X, p.y, 0.0).gradients
+    for tensor in p.chain.parameters:
+        estimate = central_difference(p.chain, tensor, [0.0], [0.0], ignore)
+        error = np.abs(estimate.derivative[0] - exact[tensor].ravel())
+        assert (error <= estimate.uncertainty[0]).all()
+        assert estimate.uncertainty.max() < 1e-7
+
+
+def test_pieces_cover_every_entry_once(monkeypatch):
+    p = Problem(SMALL["bn"])
+    whole = complex_step(p.chain, "W1", [0.1], ignore).derivative
+    monkeypatch.setattr(gradcheck.chain, "PIECE", 100)
+    assert len(p.chain.pieces("W1", np.arange(42))) > 5
+    np.testing.assert_allclose(complex_step(p.chain, "W1", [0.1], ignore).derivative, whole, rtol=1e-12, atol=1e-16)
+
+
+def crossed_entries(problem, tensor, step):
+    """Plainly: which entries change the pattern of any ReLU at one of the four points of the stencil."""
+    patterns = []
+    array = problem.hand.parameters[tensor]
+    for entry in range(array.size):
+        changed = False
+        for k in (-2, -1, 1, 2):
+            moved = {name: a.copy() for name, a in problem.hand.parameters.items()}
+            moved[tensor].ravel()[entry] += k * step
+            again = Problem(problem.network, n=len(problem.X))
+            again.hand.parameters = moved
+            changed |= any((a != b).any() for a, b in zip(again.chain.base[2][1:], problem.chain.base[2][1:], strict=True))
+        patterns.append(changed)
+    return np.array(patterns)
+
+
+@pytest.mark.parametrize("name", ["relu", "bn"])
+def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
+    monkeypatch.setattr(oracles, "CENTRAL_STEP", 5e-3)
+    p = Problem(SMALL[name], n=8)
+    total = 0
+    for tensor in p.chain.parameters:
+        estimate = central_difference(p.chain, tensor, [0.0], [0.0], ignore)
+        expected = crossed_entries(p, tensor, 5e-3)
+        assert (estimate.crossed == expected).all(), tensor
+        total += expected.sum()
+    assert total > 3
+    result = checked(p)
+    assert result.verdict == "pass"
+    assert counts(result, "kink") == total
+    assert counts(result, "pass") + total == result.parameters
+
+
+def test_kinks_alone_are_settled_by_a_smaller_step(monkeypatch):
+    monkeypatch.setattr(oracles, "CENTRAL_STEP", 5e-3)
+    p = Problem(SMALL["relu"], n=8)
+    result = checked(p, oracles=("central-difference",))
+    assert result.verdict == "pass"
+    assert counts(result, "kink") > 0
+    monkeypatch.setattr(oracles, "RETRIES", 0)
+    result = checked(p, oracles=("central-difference",))
+    assert result.verdict == "undecided"
+    assert counts(result, "undecided") > 0
+    assert counts(result, "fail") == 0
+
+
+def tie():
+    """A pre-activation of exactly 0, which no smaller step can leave."""
+    p = Problem(SMALL["relu"])
+    p.X[0] = 0.0
+    for twin in (p.hand, p.torch):
+        twin.load_state(twin.state() | {"b1": np.zeros(6)})
+    return p
+
+
+def test_exact_tie_is_decided_by_the_exact_oracles_alone():
+    result = checked(tie())
+    assert result.verdict == "pass"
+    assert result.tensors[1]["name"] == "b1"
+    assert result.tensors[1]["kink"] == 6
+    assert checked(tie(), oracles=("central-difference",)).verdict == "undecided"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_correct_networks_pass(seed):
+    for network in SMALL.values():
+        result = checked(Problem(network, n=3 + seed % 10, seed=seed))
+        assert result.verdict == "pass", result
+        assert counts(result, "checked") == counts(result, "entries") == network.parameter_count
+
+
+def test_dead_units_pass():
+    p = Problem(SMALL["relu"])
+    for twin in (p.hand, p.torch):
+        twin.load_state(twin.state() | {"b1": np.full(6, -1e3)})
+    gradients = p.hand.cost_and_gradients(p.X, p.y, 0.0).gradients
+    assert not gradients["W1"].any()
+    assert checked(p).verdict == "pass"
+
+
+def test_float32_is_compared_with_float64():
+    for network in SMALL.values():
+        p = Problem(network, dtype="float32")
+        result = checked(p, dtype="float32")
+        assert result.verdict == "pass"
+        errors = [tensor["oracles"]["autograd"]["max_rel_error"] for tensor in result.tensors]
+        assert 1e-9 < max(errors) < verdict.RTOL["float32"]
+
+
+def test_relu_that_float32_switches_is_undecided():
+    """A pre-activation that is positive in float64 and rounds to 0 in float32: another gradient, and nobody's fault."""
+    network = Network("one", hidden=(1,), inputs=2)
+    p = Problem(network, n=2, dtype="float32")
+    p.X[:] = [[1.0, 2.0**-30], [2.0, 1.0]]
+    state = p.hand.state() | {"W1": np.array([[1.0, 1.0]]), "b1": np.array([-1.0])}
+    for twin in (p.hand, p.torch):
+        twin.load_state(state)
+    result = checked(p, dtype="float32")
+    assert result.verdict == "undecided"
+    assert counts(result, "fail") == 0
+
+
+def test_verdict_of_an_entry():
+    hand = np.array([[1.0, 1.0, np.nan, 1.0, np.inf, 0.0, 1e-17]])
+    reference = np.array([[1.0, 1.0 + 1e-9, 1.0, np.nan, np.inf, 0.0, -1e-17]])
+    comparison = verdict.compare(hand, reference, np.zeros((1, 7)), np.array([[1e-16]]), 1e-11)
+    assert comparison.agrees.tolist() == [[True, False, False, False, False, True, True]]
+    assert verdict.count([comparison], np.zeros(7, bool)) == {"pass": 3, "fail": 4, "kink": 0, "undecided": 0}
+
+
+def test_nan_fails_though_no_oracle_could_decide():
+    hand, reference = np.array([[np.nan]]), np.array([[1.0]])
+    comparison = verdict.compare(hand, reference, np.array([[np.inf]]), np.array([[1e-16]]), 1e-11)
+    assert verdict.count([comparison], np.ones(1, bool))["fail"] == 1
+
+
+def test_zero_against_non_zero_fails():
+    comparison = verdict.compare(np.zeros((1, 1)), np.full((1, 1), 1e-8), np.zeros((1, 1)), np.array([[1e-16]]), 1e-11)
+    assert not comparison.agrees
+
+
+def test_overall_verdict():
+    assert verdict.overall(["pass", "kink"]) == "pass"
+    assert verdict.overall(["pass", "undecided", "kink"]) == "undecided"
+    assert verdict.overall(["undecided", "fail", "pass"]) == "fail"
+
+
+def test_rounding_uncertainty_is_that_of_the_arithmetic():
+    x = {"x": np.array([1.0, 2.0, 3.0])}
+    found = rounding_uncertainty(lambda inputs: {"sum": np.sum(inputs["x"] * 1e6)}, x, UNIT["float64"])
+    assert 1e-10 < found["sum"] < 1e-7
+
+
+def test_data_that_are_not_finite_are_refused():
+    p = Problem(SMALL["relu"])
+    p.X[2, 3] = np.nan
+    with pytest.raises(UserError, match="image 2, pixel 3 is nan"):
+        checked(p)
+
+
+def test_plain_differences_leave_the_parameters():
+    parameters = {"w": np.array([[1.0, -2.0]])}
+    before = parameters["w"].copy()
+    quotients = difference_quotients(lambda q: float((q["w"] ** 2).sum()), parameters, 1e-5)
+    np.testing.assert_allclose(quotients["w"], 2 * before, rtol=1e-9)
+    assert (parameters["w"] == before).all()
+    one_sided = difference_quotients(lambda q: float((q["w"] ** 2).sum()), parameters, 1e-5, (0, 2))
+    np.testing.assert_allclose(one_sided["w"], 2 * before + 2e-5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("network", SMALL.values(), ids=SMALL)
+def test_check_changes_nothing(network):
+    p = Problem(network)
+    with watch(lambda: p.hand.state() | {f"torch {k}": v.numpy() for k, v in p.torch.state_dict().items()}) as changed:
+        assert checked(p).changed == []
+    assert changed == []
+
+
+@pytest.mark.parametrize("what", ["parameter", "statistic", "data", "numpy", "torch", "python"])
+def test_backward_that_changes_state_fails(monkeypatch, what):
+    import random
+
+    import torch
+
+    p = Problem(SMALL["bn"])
+    honest = p.hand.cost_and_gradients
+
+    def careless(X, y, lam):
+        answer = honest(X, y, lam)
+        if what == "parameter":
+            p.hand.parameters["W2"][0, 0] += 1e-15
+        elif what == "statistic":
+            p.hand.statistics["running_var1"] *= 0.9
+        elif what == "data":
+            X[0, 0] += 1.0
+        elif what == "numpy":
+            np.random.rand()
+        elif what == "torch":
+            torch.rand(1)
+        else:
+            random.random()
+        return answer
+
+    monkeypatch.setattr(p.hand, "cost_and_gradients", careless)
+    result = checked(p)
+    assert result.verdict == "fail"
+    names = {
+        "parameter": "manual W2",
+        "statistic": "manual running_var1",
+        "data": "X",
+        "numpy": "NumPy's random generator",
+        "torch": "PyTorch's random generator",
+        "python": "Python's random generator",
+    }
+    assert result.changed == [names[what]]
+
+
+def test_gradcheck_imports_no_backward():
+    for path in Path(gradcheck.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+                assert not any(name.split(".")[0] in ("manual", "models", "twins") for name in names), path
