@@ -33,9 +33,11 @@ def network_table(network):
         cells = worst_cells(quantity)
         table.add_row(quantity["name"], "forward", "", *cells, styled(quantity["verdict"], quantity["verdict"]))
     for tensor in network["tensors"]:
-        heads = zip_longest((tensor["name"],), (f"{tensor['entries']:,}",), tensor_verdict(tensor), tensor["oracles"].items())
-        for name, entries, verdict, (oracle, found) in heads:
-            table.add_row(name, SHORT[oracle], entries, *worst_cells(found), verdict)
+        oracles = [(SHORT[oracle], worst_cells(found)) for oracle, found in tensor["oracles"].items()]
+        size = f"{tensor['entries']:,}"
+        for name, entries, verdict, oracle in zip_longest((tensor["name"],), (size,), tensor_verdict(tensor), oracles):
+            short, cells = oracle or ("", ("",) * 5)
+            table.add_row(name, short, entries, *cells, verdict)
     return table
 
 

@@ -76,7 +76,11 @@ def test_batch_norm_in_evaluation_mode(n, m, seed):
 
 
 LOSSES = {
-    "softmax": (losses.softmax_cross_entropy_forward, losses.softmax_cross_entropy_backward, models.losses.softmax_cross_entropy),
+    "softmax": (
+        losses.softmax_cross_entropy_forward,
+        losses.softmax_cross_entropy_backward,
+        models.losses.softmax_cross_entropy,
+    ),
     "sigmoid": (losses.binary_cross_entropy_forward, losses.binary_cross_entropy_backward, models.losses.binary_cross_entropy),
 }
 

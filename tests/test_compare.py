@@ -1,0 +1,343 @@
+"""compare.py as its user calls it: what it finds, what it prints, what it exits with."""
+
+import contextlib
+import functools
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import call
+
+import compare
+import manual.mlp
+from gradcheck import oracles
+from manual import layers, losses
+from training import data
+
+ROOT = Path(__file__).parent.parent
+# Layers of 4 units, so that a transposed product fits; W1 is 4x3072 all the same.
+BN = ("--hidden", "4,4", "--batch-norm")
+PLAIN = ("--hidden", "4,4")
+SIGMOID = ("--hidden", "4", "--loss", "sigmoid")
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(monkeypatch):
+    monkeypatch.setattr(data, "draw_synthetic", functools.cache(data.draw_synthetic))
+
+
+def failing_tensors(result):
+    return {tensor["name"] for network in result["networks"] for tensor in network["tensors"] if tensor["fail"]}
+
+
+# Each planted bug: the network, the tensors that it makes wrong (None: some, W1 among them), and the patched function.
+BUGS = {}
+
+
+def bug(network, tensors, module, name):
+    def plant(function):
+        original = getattr(module, name)
+        BUGS[function.__name__] = (network, tensors, module, name, functools.partial(function, original))
+        return function
+
+    return plant
+
+
+@bug(PLAIN, {"W1"}, losses, "l2_penalty_backward")
+def penalty_missing_on_layer_1(original, W, lam_l):
+    return original(W, lam_l) * (W.shape[1] != 3072)
+
+
+@bug(PLAIN, {"W2"}, losses, "l2_penalty_backward")
+def penalty_halved_on_layer_2(original, W, lam_l):
+    return original(W, lam_l) * (0.5 if W.shape == (4, 4) else 1)
+
+
+@bug(PLAIN, {"W1", "b1", "W2", "b2", "W3", "b3"}, losses, "softmax_cross_entropy_backward")
+def mean_over_the_batch_missing(original, cache):
+    return original(cache) * 20
+
+
+# At both ReLUs: below the second, the two signs cancel.
+@bug(PLAIN, {"W2", "b2"}, layers, "relu_backward")
+def sign_flipped_at_the_relu(original, dA, active):
+    return -original(dA, active)
+
+
+@bug(PLAIN, {"W1", "b1"}, layers, "linear_backward")
+def product_transposed(original, dS, cache):
+    dX, dW, db = original(dS, cache)
+    _, W = cache
+    return (dS @ W.T if W.shape == (4, 4) else dX), dW, db
+
+
+@bug(PLAIN, {"W1", "b1", "W2", "b2"}, layers, "relu_backward")
+def relu_mask_from_the_upstream_gradient(original, dA, active):
+    return dA * (dA > 0)
+
+
+@bug(BN, {"W1", "W2", "gamma1", "beta1"}, layers, "batch_norm_backward")
+def batch_norm_without_its_variance_path(original, dout, cache):
+    _, dgamma, dbeta = original(dout, cache)
+    _, inv_std, gamma = cache
+    dS_hat = dout * gamma
+    return inv_std * (dS_hat - dS_hat.mean(axis=0)), dgamma, dbeta
+
+
+@bug(BN, None, layers, "batch_norm_backward")
+def batch_norm_without_its_mean_path(original, dout, cache):
+    _, dgamma, dbeta = original(dout, cache)
+    S_hat, inv_std, gamma = cache
+    dS_hat = dout * gamma
+    return inv_std * (dS_hat - S_hat * (dS_hat * S_hat).mean(axis=0)), dgamma, dbeta
+
+
+@bug(BN, None, layers, "batch_norm_backward")
+def batch_norm_with_n_minus_1(original, dout, cache):
+    _, dgamma, dbeta = original(dout, cache)
+    S_hat, inv_std, gamma = cache
+    dS_hat, n = dout * gamma, len(dout)
+    return inv_std * (dS_hat - (dS_hat.sum(axis=0) + S_hat * (dS_hat * S_hat).sum(axis=0)) / (n - 1)), dgamma, dbeta
+
+
+@bug(BN, {"gamma1", "beta1", "gamma2", "beta2"}, layers, "batch_norm_backward")
+def gamma_and_beta_swapped(original, dout, cache):
+    dS, dgamma, dbeta = original(dout, cache)
+    return dS, dbeta, dgamma
+
+
+@bug(PLAIN, {"b1", "b2", "b3"}, layers, "linear_backward")
+def bias_gradient_averaged_twice(original, dS, cache):
+    dX, dW, db = original(dS, cache)
+    return dX, dW, db / len(dS)
+
+
+@bug(PLAIN, {"W1"}, layers, "linear_backward")
+def one_entry_off_by_one_part_in_a_million(original, dS, cache):
+    dX, dW, db = original(dS, cache)
+    if dW.shape[1] == 3072:
+        dW[2, 1234] *= 1 + 1e-6
+    return dX, dW, db
+
+
+@bug(PLAIN, {"W2"}, layers, "linear_backward")
+def one_row_zero(original, dS, cache):
+    dX, dW, db = original(dS, cache)
+    if dW.shape == (4, 4):
+        dW[1] = 0
+    return dX, dW, db
+
+
+@bug(SIGMOID, {"W1", "b1", "W2", "b2"}, losses, "binary_cross_entropy_backward")
+def sigmoid_without_1_over_K(original, cache):
+    return original(cache) * 10
+
+
+@bug(PLAIN, {"W1", "W2", "W3"}, layers, "linear_backward")
+def last_image_left_out_of_the_weights(original, dS, cache):
+    dX, _, db = original(dS, cache)
+    return dX, dS[:-1].T @ cache[0][:-1], db
+
+
+@bug(PLAIN, {"b3"}, layers, "linear_backward")
+def one_bias_not_a_number(original, dS, cache):
+    dX, dW, db = original(dS, cache)
+    if len(db) == 10:
+        db[3] = np.nan
+    return dX, dW, db
+
+
+@bug(BN, {"W1"}, manual.mlp, "backward")
+def penalty_of_another_layer(original, network, parameters, caches, loss_cache, lam):
+    gradients = original(network, parameters, caches, loss_cache, lam)
+    return gradients | {"W1": gradients["W1"] + 1e-3 * np.sign(parameters["W1"])}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
+    network, tensors, module, function, planted = BUGS[name]
+    monkeypatch.setattr(module, function, planted)
+    code, out, err = call(compare.main, capsys, *network, "--json", tmp_path / "result.json")
+    assert (code, err) == (1, "")
+    found = failing_tensors(json.loads((tmp_path / "result.json").read_text()))
+    assert "W1" in found if tensors is None else found == tensors
+    for tensor in found:
+        assert f"{tensor}, " in out.split("fail: ", 1)[1]
+    assert "FAIL" in out
+
+
+@pytest.mark.parametrize("oracle", compare.ORACLES)
+def test_each_oracle_finds_a_bug_alone(monkeypatch, capsys, oracle):
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l: lam_l * W)
+    code, out, _ = call(compare.main, capsys, "--hidden", "3", "--oracles", oracle)
+    assert code == 1
+    assert "W1" in out.split("fail: ", 1)[1]
+    assert call(compare.main, capsys, "--hidden", "3", "--oracles", oracle, "--lam", "0")[0] == 0
+
+
+def test_forward_that_differs_fails(monkeypatch, capsys):
+    original = layers.batch_norm_forward
+    monkeypatch.setattr(layers, "batch_norm_forward", lambda S, gamma, beta, eps: original(S, gamma, beta, 2 * eps))
+    code, out, _ = call(compare.main, capsys, *BN)
+    assert code == 1
+    assert "the forward passes differ in logits, loss, cost" in out
+
+
+def test_backward_that_changes_a_parameter_fails(monkeypatch, capsys):
+    original = losses.l2_penalty_backward
+
+    def careless(W, lam_l):
+        W *= 1 + 1e-15
+        return original(W, lam_l)
+
+    monkeypatch.setattr(losses, "l2_penalty_backward", careless)
+    code, out, _ = call(compare.main, capsys, "--hidden", "3")
+    assert code == 1
+    assert "the backward pass changed manual W1" in out
+
+
+def test_json_has_the_keys_of_the_contract(capsys):
+    code, out, err = call(compare.main, capsys, *BN, "--json", "-")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert set(result) == {"verdict", "seconds", "networks"}
+    (network,) = result["networks"]
+    assert {"name", "parameters", "verdict", "seconds", "tensors"} <= set(network)
+    assert network["name"] == "4-4-bn"
+    assert network["parameters"] == sum(t["entries"] for t in network["tensors"]) == 3072 * 4 + 4 * 4 + 4 * 10 + 10 + 6 * 4
+    for tensor in network["tensors"]:
+        assert set(tensor) == {
+            *("name", "shape", "entries", "checked", "pass", "fail", "kink", "undecided", "diagnosis", "oracles")
+        }
+        assert tensor["entries"] == tensor["checked"] == np.prod(tensor["shape"])
+        assert set(tensor["oracles"]) == set(compare.ORACLES)
+        for oracle in tensor["oracles"].values():
+            assert {"max_abs_error", "max_rel_error", "worst"} == set(oracle)
+            assert {"index", "manual", "reference"} <= set(oracle["worst"])
+            assert len(oracle["worst"]["index"]) == len(tensor["shape"])
+
+
+def test_json_of_a_nan_is_valid(monkeypatch, capsys):
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l: W * np.nan)
+    code, out, _ = call(compare.main, capsys, "--hidden", "3", "--json", "-")
+    worst = json.loads(out, parse_constant=pytest.fail)["networks"][0]["tensors"][0]["oracles"]["autograd"]["worst"]
+    assert (code, worst["manual"]) == (1, None)
+    assert worst["reference"] is not None
+
+
+def test_undecided_exits_with_3(monkeypatch, capsys):
+    monkeypatch.setattr(oracles, "CENTRAL_STEP", 1e-2)
+    monkeypatch.setattr(oracles, "RETRIES", 0)
+    code, out, _ = call(compare.main, capsys, "--hidden", "4", "--oracles", "central-difference")
+    assert code == 3
+    assert "undecided" in out
+
+
+def test_table_shows_coverage_index_and_both_values(capsys):
+    code, out, _ = call(compare.main, capsys, "one-layer", "one-layer-sigmoid", "--batch-size", "3", "--seed", "4")
+    assert code == 0
+    assert "30,730 of 30,730" in out
+    (row,) = [line for line in out.splitlines() if "complex" in line and "e-" in line][:1]
+    assert len(row.split()) >= 5
+    assert "PASS: 61,460 of 61,460 entries verified" in out
+
+
+def test_other_options(capsys):
+    assert call(compare.main, capsys, "--hidden", "3", "--lam", "0.1,0.2", "--lam", "0.5", "--batch-size", "2")[0] == 0
+    code, out, _ = call(compare.main, capsys, "--hidden", "3", "--dtype", "float32")
+    assert code == 0
+    assert "float32" in out
+
+
+BAD = {
+    "unknown network": (["three"], "unknown network 'three'"),
+    "unknown oracle": (["--oracles", "autograd,magic"], "unknown oracle 'magic'"),
+    "no images": (["--batch-size", "0"], "'0' is not a whole number from 1"),
+    "too many images": (["--batch-size", "999999"], "over the 2,000 images"),
+    "negative lambda": (["--lam", "-0.1"], "'-0.1' is not lambda"),
+    "lambda that is no number": (["--lam", "nan"], "'nan' is not lambda"),
+    "too many lambdas": (["two-layer", "--lam", "0.1,0.2,0.3"], "3 values, the network has 2 layers"),
+    "one image and batch norm": (["three-layer-bn", "--batch-size", "1"], "needs at least 2 images"),
+    "layer without units": (["--hidden", "5,0"], "'0' is not a whole number from 1"),
+    "names and sizes": (["two-layer", "--hidden", "5"], "either names or --hidden"),
+    "loss without sizes": (["--loss", "sigmoid"], "give --hidden"),
+    "JSON into nowhere": (["--json", "/nonexistent/x.json"], "/nonexistent/x.json can't be written"),
+    "JSON over a folder": (["--json", "."], "is not a file that can be written"),
+    "no folder": (["--data", "folder", "--data-dir", "/nonexistent"], "/nonexistent is not a folder"),
+    "negative seed": (["--seed", "-1"], "'-1' is not a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_exit_2(capsys, arguments, message):
+    code, out, err = call(compare.main, capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_cuda_where_there_is_none(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = call(compare.main, capsys, "--device", "cuda")
+    assert code == 2
+    assert "finds no CUDA device" in err
+
+
+def test_nan_in_the_data(monkeypatch, capsys):
+    honest = data.Data.normalise
+    monkeypatch.setattr(data.Data, "normalise", lambda self, images: honest(self, images) * np.nan)
+    code, _, err = call(compare.main, capsys, "one-layer")
+    assert code == 2
+    assert err.startswith("command: the data are not finite: image 0, pixel 0 is nan")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.cuda
+def test_torch_side_on_the_gpu(capsys):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    for network in (PLAIN, BN, SIGMOID):
+        assert call(compare.main, capsys, *network, "--device", "cuda")[0] == 0
+
+
+def test_help_has_examples(capsys):
+    code, out, _ = call(compare.main, capsys, "--help")
+    assert code == 0
+    assert "examples:" in out
+    assert "exit codes:" in out
+
+
+def test_ctrl_c_of_the_real_command_leaves_no_traceback(tmp_path):
+    """A real process in a terminal, interrupted while it shows its progress: no traceback, no file."""
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "compare.py", "nine-layer-bn", "--json", tmp_path / "result.json"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    seen = b""
+    while b"nine-layer-bn" not in seen:
+        seen += os.read(ours, 1000)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # what a terminal answers once the process has gone
+        while chunk := os.read(ours, 1000):
+            seen += chunk
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"compare.py: interrupted" in seen
+    assert b"Traceback" not in seen
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.cifar10
+def test_real_images(capsys, cifar10_dir):
+    code, out, _ = call(compare.main, capsys, "two-layer", "--data", "cifar10", "--data-dir", cifar10_dir)
+    assert code == 0
+    assert "154,160 of 154,160" in out

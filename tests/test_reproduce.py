@@ -1,0 +1,43 @@
+"""The reports' gradient checks, on the synthetic images; and the measures by hand."""
+
+import numpy as np
+import pytest
+from conftest import call
+
+import reproduce
+from reports import measures
+from reports.experiments import GRADIENT_CHECKS
+
+
+def test_report_checks_run(capsys):
+    code, out, _ = call(reproduce.main, capsys, "000", "001-gradcheck", "004")
+    assert code == 0
+    rows = [line for line in out.splitlines() if line.startswith("| 00")]
+    assert [row.split()[1] for row in rows] == ["000-gradcheck", "001-gradcheck", "004-gradcheck-2l", "004-gradcheck-3l"]
+    assert all("| pass" in row for row in rows)
+    # Report 000's own protocol, a one-sided difference over 2h, fails at 1e-6 for a correct gradient too.
+    assert "allclose, atol 1e-5 | True" in out
+    assert out.count("False") == 2
+
+
+def test_unknown_experiment(capsys):
+    code, _, err = call(reproduce.main, capsys, "005")
+    assert code == 2
+    assert "unknown experiment '005'" in err
+
+
+@pytest.mark.parametrize("experiment", GRADIENT_CHECKS, ids=lambda e: e.name)
+def test_measures_have_the_reported_keys(experiment):
+    gradients = {"W1": np.ones((2, 2)), "b1": np.ones(2), "W2": np.ones((2, 2)), "b2": np.ones(2)}
+    assert list(measures.MEASURES[experiment.measure](gradients, gradients)) == list(experiment.reported)
+
+
+def test_measures_by_hand():
+    hand, numerical = {"W1": np.array([1.0, 0.0]), "b1": np.array([2.0])}, {"W1": np.array([1.5, 0.0]), "b1": np.array([2.0])}
+    assert measures.relative(hand, numerical) == {"max relative": "2.00e-01"}
+    assert measures.relative_by_tensor(hand, numerical) == {"W1": "2.00e-01", "b1": "0.00e+00"}
+    assert measures.relative_to_larger(hand, numerical) == {"max relative": "3.33e-01"}
+    found = measures.absolute(hand, numerical)
+    assert (found["W mean"], found["W std"], found["W max"], found["b max"]) == ("2.50e-01", "2.50e-01", "5.00e-01", "0.00e+00")
+    close = measures.allclose({"W1": np.array([1.0])}, {"W1": np.array([1.0 + 5e-6])})
+    assert close == {"allclose, atol 1e-5": "True", "allclose, atol 1e-6": "False"}
