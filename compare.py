@@ -103,7 +103,7 @@ def main(arguments):
     started = time.perf_counter()
     options = parse(arguments)
     device = find_device(options.device)
-    if options.json:
+    if options.json is not None:
         check_writable(options.json)
     images = data.load(options.data, options.data_dir, seed=options.seed)
     X, y = draw_batch(images, options)
@@ -130,7 +130,7 @@ def main(arguments):
         "seconds": time.perf_counter() - started,
         "networks": [vars(result) for result in results],
     }
-    if options.json:
+    if options.json is not None:
         write_json(options.json, result)
     if options.json != "-":
         console = Console(highlight=False)
