@@ -20,6 +20,7 @@ def rounding_uncertainty(evaluate, inputs, unit, accept=lambda inputs: True, see
     """The uncertainty of each quantity that `evaluate(inputs) -> dict of arrays` returns, as a dict of numbers.
 
     `inputs` is a dict of float64 arrays; `unit` is one of UNIT; `accept(inputs)` says whether a draw counts.
+    Infinity says that none did: nothing is known of the rounding, and no entry can be decided.
     """
     rng = np.random.default_rng(seed)
     exact = evaluate(inputs)
@@ -35,4 +36,6 @@ def rounding_uncertainty(evaluate, inputs, unit, accept=lambda inputs: True, see
         accepted += 1
         if accepted == DRAWS:
             break
+    if not accepted:
+        return dict.fromkeys(exact, np.inf)
     return {name: SAFETY * change for name, change in largest.items()}

@@ -42,7 +42,7 @@ def compare(hand, reference, uncertainty, rounding, rtol):
         scale = np.maximum(size, np.maximum(rounding / rtol, np.finfo(np.float64).tiny))
         allowed = np.maximum(rtol * size, rounding + uncertainty)
         agrees = (absolute <= allowed) & np.isfinite(hand) & np.isfinite(reference)
-        decided = np.isfinite(uncertainty) | ~np.isfinite(hand)
+        decided = np.isfinite(uncertainty + rounding) | ~np.isfinite(hand)
         return Comparison(absolute, absolute / scale, allowed / scale, decided, agrees)
 
 

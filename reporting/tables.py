@@ -71,7 +71,8 @@ def conclusion(result):
         for network, tensor in tensors:
             if tensor[verdict]:
                 count = f"{tensor[verdict]:,} of {tensor['entries']:,} entries"
-                lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}", verdict))
+                worst = f", {worst_in_full(tensor)}" if verdict == "fail" else ""
+                lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}{worst}", verdict))
     for network in result["networks"]:
         wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
         if wrong:
@@ -87,6 +88,15 @@ def conclusion(result):
     total = f"{verified([tensor for _, tensor in tensors])} entries verified in {result['seconds']:.1f} s"
     lines.append(styled(f"{result['verdict'].upper()}: {total}", result["verdict"]))
     return "\n".join(lines)
+
+
+def worst_in_full(tensor):
+    """The entry where the first oracle that disagrees disagrees most, with all digits: some bugs show only in the last ones."""
+    for oracle, found in tensor["oracles"].items():
+        worst = found["worst"]
+        if worst["rel_error"] is None or worst["rel_error"] > worst["allowed"]:
+            index = ", ".join(str(i) for i in worst["index"])
+            return f"[{index}] is {number(worst['manual'], 16)}, {oracle} says {number(worst['reference'], 16)}"
 
 
 def table_with(title, left, right):

@@ -170,6 +170,8 @@ def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
     for tensor in found:
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
     assert "FAIL" in out
+    if name == "one_entry_off_by_one_part_in_a_million":
+        assert "1 of 12,288 entries, [2, 1234] is " in out
 
 
 @pytest.mark.parametrize("oracle", compare.ORACLES)

@@ -216,6 +216,15 @@ def test_rounding_uncertainty_is_that_of_the_arithmetic():
     assert 1e-10 < found["sum"] < 1e-7
 
 
+def test_unknown_rounding_leaves_everything_undecided():
+    assert rounding_uncertainty(lambda inputs: {"x": inputs["x"]}, {"x": np.ones(2)}, 1e-16, lambda inputs: False) == {
+        "x": np.inf
+    }
+    comparison = verdict.compare(np.ones((1, 2)), np.full((1, 2), 7.0), np.zeros((1, 2)), np.array([[np.inf]]), 1e-11)
+    assert verdict.count([comparison], np.zeros(2, bool))["undecided"] == 2
+    assert verdict.summary(comparison, np.ones((1, 2)), np.full((1, 2), 7.0), (2,))["max_rel_error"] == 0
+
+
 def test_data_that_are_not_finite_are_refused():
     p = Problem(SMALL["relu"])
     p.X[2, 3] = np.nan
