@@ -12,7 +12,7 @@ from errors import UserError
 from gradcheck import verdict
 from gradcheck.guard import watch
 from gradcheck.oracles import Estimate, central_difference, complex_step
-from gradcheck.rounding import UNIT, rounding_uncertainty
+from gradcheck.rounding import rounding_uncertainty
 from networks import lambda_per_layer
 
 ORACLES = ("autograd", "complex-step", "central-difference")
@@ -23,14 +23,14 @@ FORWARD = ("logits", "loss", "cost")
 class NetworkResult:
     """What `check` found; the dicts in `forward` and `tensors` have the form of the JSON contract.
 
-    `changed` names parameters, statistics, data and generators that the check was only to read and that differ afterwards.
+    `faults` are sentences on what no entry can show: a gradient of the wrong shape, parameters that changed meanwhile.
     """
 
     name: str
     parameters: int
     verdict: str
     seconds: float
-    changed: list
+    faults: list
     forward: list
     tensors: list
 
@@ -50,27 +50,30 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
     X = chain.X.astype(dtype)  # (n, d): the same numbers, since chain.X comes from this dtype
 
     def watched():
-        states = {"manual": hand.state(), "torch": reference.state()}
-        return {"X": X, "y": y} | {f"{twin} {k}": array for twin, state in states.items() for k, array in state.items()}
+        own = {"X": X, "y": y, "the chain's X": chain.X}
+        theirs = {"manual ": hand.state(), "torch ": reference.state(), "the chain's ": chain.parameters}
+        return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
 
     with watch(watched) as changed:
         answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
+        faults = [fault for answer in answers[:1] for fault in _misshapen(answer.gradients, chain.parameters)]
         references = [reference.cost_and_gradients(chain.X, y, lam) for lam in lams]
         roundings = [_rounding(reference, chain, y, lam, dtype) for lam in lams]
         forward = [_forward_row(quantity, answers, references, roundings, rtol) for quantity in FORWARD]
         # Where rounding to dtype switches a ReLU, hand has the gradient of another piece: no error, but no check either.
         switched = not chain.same_pattern(chain.at(chain.parameters | {"X": chain.X}, dtype))
+        largest = np.array([[max(np.abs(g).max() for g in r.gradients.values())] for r in references])  # (lambdas, 1)
         tensors = []
         for tensor in chain.parameters:
             estimates = {oracle: _estimate(oracle, tensor, chain, references, lams, advance) for oracle in oracles}
-            tensors.append(_tensor_row(tensor, answers, estimates, roundings, rtol, switched))
+            tensors.append(_tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, largest, switched))
     found = [row["verdict"] for row in forward] + [name for row in tensors for name in verdict.VERDICTS if row[name]]
     return NetworkResult(
         name=name,
         parameters=sum(row["entries"] for row in tensors),
-        verdict="fail" if changed else verdict.overall(found),
+        verdict="fail" if faults + changed else verdict.overall(found),
         seconds=time.perf_counter() - started,
-        changed=changed,
+        faults=faults + [f"the check may only read {name}, which changed" for name in changed],
         forward=forward,
         tensors=tensors,
     )
@@ -83,17 +86,13 @@ def _quantities(answer):
 
 def _rounding(reference, chain, y, lam, dtype):
     """The rounding uncertainty of all that `hand` computes in `dtype`, measured on the reference cast to it."""
-    twin = copy.deepcopy(reference).to(getattr(torch, dtype))
-    here = chain.at(chain.parameters | {"X": chain.X}, dtype)
+    twin = copy.deepcopy(reference).to("cpu", getattr(torch, dtype))
 
     def evaluate(inputs):
         twin.load_state({name: array for name, array in inputs.items() if name != "X"})
         return _quantities(twin.cost_and_gradients(inputs["X"], y, lam))
 
-    def same_pattern(inputs):
-        return here.same_pattern(chain.at(inputs, dtype))
-
-    return rounding_uncertainty(evaluate, reference.state() | {"X": chain.X}, UNIT[dtype], same_pattern)
+    return rounding_uncertainty(evaluate, reference.state() | {"X": chain.X}, dtype)
 
 
 def _estimate(oracle, tensor, chain, references, lams, advance):
@@ -113,7 +112,7 @@ def _estimate(oracle, tensor, chain, references, lams, advance):
 def _forward_row(quantity, answers, references, roundings, rtol):
     ours, theirs = (np.array([_quantities(a)[quantity].ravel() for a in side], np.float64) for side in (answers, references))
     rounding = np.array([[r[quantity]] for r in roundings])  # (lambdas, 1)
-    comparison = verdict.compare(ours, theirs, np.zeros_like(ours), rounding, rtol)
+    comparison = verdict.compare(ours, theirs, np.zeros_like(ours), rounding, rtol, np.abs(theirs).max(axis=1, keepdims=True))
     shape = np.shape(getattr(answers[0], quantity))
     return {
         "name": quantity,
@@ -122,11 +121,31 @@ def _forward_row(quantity, answers, references, roundings, rtol):
     }
 
 
-def _tensor_row(tensor, answers, estimates, roundings, rtol, switched):
-    shape = answers[0].gradients[tensor].shape
-    ours = np.array([answer.gradients[tensor].ravel() for answer in answers], np.float64)  # (lambdas, entries)
+def _misshapen(gradients, parameters):
+    """A sentence for each gradient that is missing, of another shape than its parameter, or of no parameter."""
+    for name, array in parameters.items():
+        if name not in gradients:
+            yield f"the gradient of {name} is missing"
+        elif np.shape(gradients[name]) != array.shape:
+            yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
+    for name in gradients.keys() - parameters.keys():
+        yield f"{name} has a gradient and is no parameter"
+
+
+def _gradient(answer, tensor, shape):
+    """The hand gradient of `tensor` as a row of float64; not a number anywhere if it is missing or misshapen."""
+    gradient = np.asarray(answer.gradients.get(tensor, np.nan), np.float64)
+    return gradient.ravel() if gradient.shape == shape else np.full(np.prod(shape), np.nan)
+
+
+def _tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, largest, switched):
+    shape = chain.parameters[tensor].shape
+    ours = np.array([_gradient(answer, tensor, shape) for answer in answers])  # (lambdas, entries)
     rounding = np.array([[r[tensor]] for r in roundings])  # (lambdas, 1)
-    comparisons = {o: verdict.compare(ours, e.derivative, e.uncertainty, rounding, rtol) for o, e in estimates.items()}
+    # What an uncertainty is large against: the tensor's derivatives, or the network's where the tensor's are but rounding.
+    own = np.array([[np.abs(r.gradients[tensor]).max()] for r in references])  # (lambdas, 1)
+    size = np.where(verdict.DECISIVE * own > rounding, own, largest)
+    comparisons = {o: verdict.compare(ours, e.derivative, e.uncertainty, rounding, rtol, size) for o, e in estimates.items()}
     crossed = np.any([e.crossed for e in estimates.values()], axis=0)  # (entries,)
     counts = verdict.count(list(comparisons.values()), crossed, switched)
     return {

@@ -25,4 +25,4 @@ def watch(arrays):
     before = fingerprint(arrays)
     yield changed
     after = fingerprint(arrays)
-    changed += [name for name in before if before[name] != after[name]]
+    changed += [name for name in before | after if before.get(name) != after.get(name)]

@@ -70,32 +70,38 @@ def central_difference(chain, tensor, lams, penalties, advance):
     """
     w = chain.parameters[tensor].ravel()
     lams, penalties = np.array(lams)[:, None], np.array(penalties)[:, None]  # (lambdas, 1)
-    base = chain.loss(chain.base[1][-1]) + penalties  # (lambdas, 1)
+    logits = chain.base[1][-1]  # (n, K)
+    base_loss = chain.loss(logits)
+    base = base_loss + penalties  # (lambdas, 1)
 
     def stencil(entries, step):
-        costs, crossed = {0: base}, np.zeros(len(entries), bool)
+        costs, crossed, moved = {0: base}, np.zeros(len(entries), bool), np.zeros(len(entries))
         for k in (-2, -1, 1, 2):
             losses, changed = chain.losses(tensor, entries, k * step)  # (P,)
             costs[k] = losses + (penalties + penalty_change(w[entries], lams, k * step))  # (lambdas, P)
             crossed |= changed
+            moved = np.maximum(moved, np.abs(losses - base_loss))
         near = (costs[1] - costs[-1]) / (2 * step)
         far = (costs[2] - costs[-2]) / (4 * step)
         fourth = costs[-2] - 4 * costs[-1] + 6 * costs[0] - 4 * costs[1] + costs[2]
-        return near, np.abs(far - near), fourth, crossed
+        return near, np.abs(far - near), fourth, moved, crossed
 
-    def difference(entries, step):
+    def difference(entries, step, progress=lambda entries: None):
         found = in_threads(lambda piece: stencil(piece, step), chain.pieces(tensor, entries))
         columns = []
         for piece in found:
             columns.append(piece)
-            advance(len(piece[-1]))
+            progress(len(piece[-1]))
         return [np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)]
 
     step = CENTRAL_STEP
-    derivative, truncation, fourth, crossed = difference(np.arange(w.size), step)
-    quiet = fourth[:, ~crossed] if not crossed.all() else np.zeros_like(base)
-    # Never below the rounding of J itself, which the noise of a few entries could miss by luck.
-    noise = np.maximum(np.sqrt((quiet**2).mean(axis=1, keepdims=True) / 70), EPS * np.abs(base))  # (lambdas, 1)
+    derivative, truncation, fourth, moved, crossed = difference(np.arange(w.size), step, advance)
+    # Entries that cannot move the loss (dead units, constant pixels) have no noise either, and would hide that of the others.
+    audible = ~crossed & (moved > 0)
+    squares = (fourth**2).sum(axis=1, where=audible, keepdims=True) / max(audible.sum(), 1)  # (lambdas, 1)
+    # Never below the rounding of J and of the logits it comes from, which the noise of a few entries could miss by luck.
+    rounding = EPS * np.maximum(np.abs(base), np.abs(logits).max())  # (lambdas, 1)
+    noise = np.maximum(np.sqrt(squares / 70), rounding)  # (lambdas, 1)
     uncertainty = truncation + SIGMAS * noise / (np.sqrt(2) * step)  # (lambdas, entries)
 
     pending = np.flatnonzero(crossed)
@@ -103,7 +109,7 @@ def central_difference(chain, tensor, lams, penalties, advance):
         if not pending.size:
             break
         step /= SHRINK
-        again, truncation, _, still = difference(pending, step)
+        again, truncation, _, _, still = difference(pending, step)
         derivative[:, pending] = again
         uncertainty[:, pending] = truncation + SIGMAS * noise / (np.sqrt(2) * step)
         pending = pending[still]

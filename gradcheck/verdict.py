@@ -8,7 +8,8 @@ uncertainty is the rounding of `rounding.py` plus the oracle's own. Written as a
 for an oracle without an error of its own. An entry is
 
     fail       where an oracle that could decide disagrees, or a number is not finite
-    undecided  where no oracle could decide
+    undecided  where no oracle could decide: its uncertainty is infinite or large against the tensor's derivatives, or
+               a ReLU is active in float32 and not in float64
     kink       where the difference stencil first used crossed a ReLU kink, and the entry agrees all the same
     pass       otherwise
 """
@@ -19,12 +20,16 @@ import numpy as np
 
 RTOL = {"float64": 1e-11, "float32": 1e-4}
 
+# An oracle that knows the derivatives of a tensor no better than to this share of their size is no judge of them.
+DECISIVE = 1e-2
+
 # From best to worst: a tensor, a network and a run are as good as the worst of their parts.
 VERDICTS = ("pass", "kink", "undecided", "fail")
 
 
 class Comparison(NamedTuple):
-    """Hand against one oracle, each (lambdas, entries): symmetric relative `error` and what was `allowed` of it."""
+    """Hand against one oracle, each (lambdas, entries): `absolute` and symmetric relative `error`, what was `allowed` of
+    the latter, whether the oracle `decided`, and whether the two agree."""
 
     absolute: np.ndarray
     error: np.ndarray
@@ -33,27 +38,30 @@ class Comparison(NamedTuple):
     agrees: np.ndarray
 
 
-def compare(hand, reference, uncertainty, rounding, rtol):
-    """Each entry of `hand` against `reference`, both (lambdas, entries); `rounding` is (lambdas, 1)."""
-    with np.errstate(invalid="ignore", over="ignore"):
+def compare(hand, reference, uncertainty, rounding, rtol, size):
+    """Each entry of `hand` against `reference`, both (lambdas, entries); `rounding` and `size` are (lambdas, 1).
+
+    `size` is that of the derivatives here: an oracle that is uncertain by more than DECISIVE of it decides nothing.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(hand - reference)
-        size = np.abs(hand) + np.abs(reference)
+        sum_of_both = np.abs(hand) + np.abs(reference)
         # The smallest normal number stands in where everything is exactly zero.
-        scale = np.maximum(size, np.maximum(rounding / rtol, np.finfo(np.float64).tiny))
-        allowed = np.maximum(rtol * size, rounding + uncertainty)
-        agrees = (absolute <= allowed) & np.isfinite(hand) & np.isfinite(reference)
-        decided = np.isfinite(uncertainty + rounding) | ~np.isfinite(hand)
+        scale = np.maximum(sum_of_both, np.maximum(rounding / rtol, np.finfo(np.float64).tiny))
+        allowed = np.maximum(rtol * sum_of_both, rounding + uncertainty)
+        finite = np.isfinite(hand)
+        decided = (uncertainty + rounding <= DECISIVE * size) | ~finite
+        agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         return Comparison(absolute, absolute / scale, allowed / scale, decided, agrees)
 
 
 def count(comparisons, crossed, switched=False):
     """The verdicts of a tensor's entries, as a dict of counts; the worst over lambdas. `crossed` is (entries,).
 
-    `switched` says that a ReLU is active in hand's dtype and not in float64, or the reverse: no entry can fail then.
+    `switched` says that a ReLU is active in hand's dtype and not in float64, or the reverse: then no finite entry can fail.
     """
-    fail = np.any([(c.decided & ~c.agrees).any(axis=0) for c in comparisons], axis=0)
-    if switched:
-        fail = np.zeros_like(fail)
+    wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons]
+    fail = np.any([w.any(axis=0) for w in wrong], axis=0)
     settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons], axis=0)
     masks = {
         "pass": ~fail & settled & ~crossed,
@@ -70,8 +78,9 @@ def summary(comparison, hand, reference, shape):
     "worst" is the entry furthest past its tolerance, or nearest to it; `shape` is that of the tensor, for its index.
     """
     c = comparison
-    with np.errstate(invalid="ignore"):
-        ratio = np.where(c.agrees, c.error / c.allowed, np.where(np.isfinite(c.error), c.error / c.allowed, np.inf))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(c.absolute == 0, 0.0, c.error / c.allowed)
+    ratio = np.where(np.isfinite(c.absolute), ratio, np.inf)
     ratio = np.where(c.decided, ratio, -1.0)
     at = np.unravel_index(ratio.argmax(), ratio.shape)
     index = np.unravel_index(at[1], shape) if shape else ()

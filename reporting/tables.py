@@ -77,8 +77,7 @@ def conclusion(result):
         wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
         if wrong:
             lines.append(styled(f"fail: {network['name']}, the forward passes differ in {', '.join(wrong)}", "fail"))
-        if network["changed"]:
-            lines.append(styled(f"fail: {network['name']}, the backward pass changed {', '.join(network['changed'])}", "fail"))
+        lines += [styled(f"fail: {network['name']}, {fault}", "fail") for fault in network["faults"]]
     kinks = sum(tensor["kink"] for _, tensor in tensors)
     if kinks:
         lines.append(
