@@ -3,11 +3,15 @@
 import argparse
 import os
 import sys
+import traceback
 
 import torch
 
 from errors import UserError
 from training.data import SOURCES
+
+# What a command says with its exit code; 2 is that it could not run.
+EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,16 +37,16 @@ def add_common_options(parser):
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where cifar10 or folder is (data)")
 
 
-def whole_number(smallest):
-    """An argparse type: a whole number from `smallest`."""
+def whole_number(smallest, largest=2**32 - 1):
+    """An argparse type: a whole number from `smallest` to `largest`, by default the largest seed of NumPy's RandomState."""
 
     def parse(text):
         try:
             number = int(text)
         except ValueError:
             number = smallest - 1
-        if number < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {smallest}")
+        if not smallest <= number <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {smallest} to {largest}")
         return number
 
     return parse
@@ -68,8 +72,15 @@ def run(main):
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         code = 130
+    except MemoryError:
+        print(f"{program}: out of memory; take a smaller --batch-size or network", file=sys.stderr)
+        code = 2
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`). Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except Exception:
+        # A fault of ours. Its exit code must not be 1, which says that a gradient is wrong.
+        traceback.print_exc()
+        code = 2
     sys.exit(code)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import twins
-from commands import Parser, add_common_options, find_device, run, whole_number
+from commands import EXIT_CODES, Parser, add_common_options, find_device, run, whole_number
 from errors import UserError
 from gradcheck import ORACLES, check, overall
 from networks import LOSSES, NAMED, Network, lambda_per_layer, nonzero_state
@@ -19,7 +19,6 @@ from reporting.files import check_writable, write_json
 from reporting.tables import TABLE_WIDTH, print_comparison
 from training import data
 
-EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
 DEFAULT_LAMBDAS = (0.0, 0.01)
 
 EXAMPLES = """\

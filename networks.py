@@ -36,6 +36,8 @@ class Network:
     def __post_init__(self):
         if min(self.sizes) < 1:
             raise UserError(f"network {self.name}: every layer needs at least one unit, got {self.sizes}")
+        if not (self.eps > 0 and self.momentum is not None and 0 <= self.momentum <= 1):
+            raise UserError(f"network {self.name}: batch norm needs eps over 0 and momentum from 0 to 1")
         if self.loss not in LOSSES:
             raise UserError(f"loss {self.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
 
@@ -130,14 +132,14 @@ def initial_state(network, init="he", seed=0):
     return state
 
 
-def nonzero_state(network, init="he", seed=0):
-    """`initial_state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
+def nonzero_state(network, seed=0):
+    """He's `initial_state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
 
     To b, gamma, beta and the running mean comes noise of standard deviation 0.1; the running variance is scaled by up to
     a factor of 1.5 either way, and stays positive.
     """
     rng = np.random.default_rng([seed, 1])
-    state = initial_state(network, init, seed)
+    state = initial_state(network, seed=seed)
     for name, array in state.items():
         if name.startswith("running_var"):
             array *= 1.5 ** rng.uniform(-1, 1, array.shape)

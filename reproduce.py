@@ -4,7 +4,8 @@
 from rich.console import Console
 from rich.progress import track
 
-from commands import Parser, add_common_options, run
+from commands import EXIT_CODES, Parser, add_common_options, find_device, run
+from gradcheck import overall
 from reporting.tables import gradient_check_table
 from reports.experiments import GRADIENT_CHECKS
 from reports.run import run_gradient_check
@@ -16,7 +17,7 @@ examples:
   python reproduce.py 003                        those of report 003
   python reproduce.py 004-gradcheck-3l           this one
 
-exit codes: 0 our check verified every gradient, 1 it did not, 2 could not run
+exit codes: those of compare.py, for our check of each gradient
 """
 
 
@@ -29,11 +30,12 @@ def main(arguments):
         if not any(matches(wanted, experiment) for experiment in GRADIENT_CHECKS):
             parser.error(f"unknown experiment {wanted!r}; choose from {', '.join(e.name for e in GRADIENT_CHECKS)}")
     chosen = [e for e in GRADIENT_CHECKS if not options.experiments or any(matches(w, e) for w in options.experiments)]
+    device = find_device(options.device)
     images = data.load(options.data, options.data_dir, seed=options.seed)
     console = Console(stderr=True)
-    results = [run_gradient_check(e, images, options.seed) for e in track(chosen, "", console=console, transient=True)]
+    results = [run_gradient_check(e, images, options.seed, device) for e in track(chosen, "", console=console, transient=True)]
     print(gradient_check_table(chosen, results))
-    return 0 if all(result.ours.verdict == "pass" for result in results) else 1
+    return EXIT_CODES[overall(result.ours.verdict for result in results)]
 
 
 def matches(wanted, experiment):

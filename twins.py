@@ -7,7 +7,7 @@ import manual
 import models
 from gradcheck import Chain
 from manual import layers
-from manual.mlp import LOSS_FORWARD, activate
+from manual.mlp import activate, loss_forward
 
 
 def build(network, state, dtype="float64", device="cpu"):
@@ -28,5 +28,5 @@ def chain(network, parameters, X, y):
         X=X.astype(np.float64),
         linear=lambda A, W, b: layers.linear_forward(A, W, b)[0],
         activate=activation,
-        loss=lambda logits: LOSS_FORWARD[network.loss](logits, y)[0],
+        loss=lambda logits: loss_forward(network.loss, logits, y)[0],
     )

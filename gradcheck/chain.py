@@ -9,6 +9,7 @@ axis of their own, in pieces that stay in the processor's cache. Only forward fu
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from threadpoolctl import threadpool_limits
 # Numbers in the largest array of a piece: 1 MiB of float64. A few such arrays stay in the last-level cache, and each
 # call into NumPy is long enough that the threads do not queue for the interpreter.
 PIECE = 131_072
+SMALLEST_PIECE = 8
 
 
 @dataclass(frozen=True)
@@ -106,18 +108,26 @@ class Chain:
         return self.loss(out.swapaxes(0, 1)), crossed
 
     def pieces(self, tensor, entries):
-        """`entries` cut so that the widest array behind `tensor` stays within PIECE numbers."""
+        """`entries` cut so that the widest array behind `tensor` stays within PIECE numbers, or has SMALLEST_PIECE entries."""
         layer = int(re.search(r"\d+", tensor).group())
         widths = [self.parameters[f"b{behind}"].size for behind in range(min(layer + 1, self.depth), self.depth + 1)]
-        size = max(1, PIECE // (len(self.X) * max(widths)))
-        return [entries[start : start + size] for start in range(0, len(entries), size)]
+        size = max(SMALLEST_PIECE, PIECE // (len(self.X) * max(widths)))
+        return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
 def in_threads(function, pieces):
     """`function(piece)` for all pieces, in order, on every core; BLAS gets one thread in each meanwhile."""
     keep_freed_memory()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(function, pieces)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores) as pool:
+        # A few pieces ahead of the reader: of large networks there are hundreds of thousands.
+        waiting = deque()
+        for piece in pieces:
+            if len(waiting) == 2 * cores:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, piece))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def keep_freed_memory():

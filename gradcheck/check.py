@@ -51,7 +51,7 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
 
     def watched():
         own = {"X": X, "y": y, "the chain's X": chain.X}
-        theirs = {"manual ": hand.state(), "torch ": reference.state(), "the chain's ": chain.parameters}
+        theirs = {"manual ": hand.state(), "torch ": _tensors(reference), "the chain's ": chain.parameters}
         return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
 
     with watch(watched) as changed:
@@ -77,6 +77,11 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
         forward=forward,
         tensors=tensors,
     )
+
+
+def _tensors(module):
+    """All that the module keeps, its counters included, as arrays."""
+    return {name: tensor.numpy(force=True) for name, tensor in module.state_dict().items()}
 
 
 def _quantities(answer):

@@ -2,8 +2,8 @@
 
 `forward(...) -> (out, cache)`, `backward(dout, cache) -> gradients`, where `dout` is dJ/dout. Rows are examples: X is
 (n, d) and a trailing shape, so that arrays may carry leading axes, X (..., n, d), and parameters too, W (..., m, d).
-Every function is written in the NumPy API and works on any array that answers to it (CuPy on a GPU). The forwards take
-complex input as well, for the complex step: they branch on the real part, and never take a modulus or a conjugate.
+The forwards take complex input as well, for the complex step: they branch on the real part, and never take a modulus or a
+conjugate.
 """
 
 import numpy as np

@@ -8,14 +8,16 @@ import numpy as np
 from manual import layers, losses
 from networks import CostAndGradients, Evaluation, lambda_per_layer
 
-LOSS_FORWARD = {
-    "softmax": losses.softmax_cross_entropy_forward,
-    "sigmoid": losses.binary_cross_entropy_forward,
-}
+
+def loss_forward(loss, logits, y):
+    """The named loss and its cache."""
+    if loss == "softmax":
+        return losses.softmax_cross_entropy_forward(logits, y)
+    return losses.binary_cross_entropy_forward(logits, y)
 
 
 def loss_backward(loss, cache):
-    """dJ/dlogits (n, K) of the named loss, looked up at the call."""
+    """dJ/dlogits (n, K) of the named loss."""
     if loss == "softmax":
         return losses.softmax_cross_entropy_backward(cache)
     return losses.binary_cross_entropy_backward(cache)
@@ -53,9 +55,9 @@ class MLP:
         return logits
 
     def cost_and_gradients(self, X, y, lam):
-        """Training mode at X (n, d), y (n,); changes nothing, the running statistics included."""
+        """Training mode at X (n, d), y (n,); changes no parameter and no statistic."""
         logits, caches, _ = forward(self.network, self.parameters, X)
-        loss, loss_cache = LOSS_FORWARD[self.network.loss](logits, y)
+        loss, loss_cache = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam)
         gradients = backward(self.network, self.parameters, caches, loss_cache, lam)
         return CostAndGradients(logits, float(loss), float(cost), gradients)
@@ -63,7 +65,7 @@ class MLP:
     def evaluate(self, X, y, lam):
         """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
         logits = self._evaluate_logits(X)
-        loss, _ = LOSS_FORWARD[self.network.loss](logits, y)
+        loss, _ = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam)
         return Evaluation(float(loss), float(cost), float((logits.argmax(axis=-1) == y).mean()))
 
@@ -120,7 +122,7 @@ def penalty(network, parameters, lam):
 def cost(network, parameters, X, y, lam):
     """J = mean loss + penalty, in training mode, for any parameters: complex ones, or with leading axes."""
     logits, _, _ = forward(network, parameters, X)
-    loss, _ = LOSS_FORWARD[network.loss](logits, y)
+    loss, _ = loss_forward(network.loss, logits, y)
     return loss + penalty(network, parameters, lam)
 
 

@@ -48,7 +48,7 @@ class MLP(nn.Module):
         return self.layers.train(training)(self._tensor(X))
 
     def cost_and_gradients(self, X, y, lam):
-        """Training mode at X (n, d), y (n,); changes nothing, the running statistics included."""
+        """Training mode at X (n, d), y (n,); changes no parameter and no statistic."""
         parameters = {name: p.detach().requires_grad_() for name, p in self.layers.named_parameters()}
         buffers = {name: b.clone() for name, b in self.layers.named_buffers()}
         logits = functional_call(self.layers.train(), parameters | buffers, self._tensor(X))  # (n, K)

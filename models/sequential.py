@@ -2,6 +2,7 @@
 
 from itertools import zip_longest
 
+import torch
 from torch import nn
 
 from errors import UserError
@@ -9,14 +10,15 @@ from networks import Network
 
 
 def sequential(network):
-    """The network as a plain `nn.Sequential`, with PyTorch's own initial numbers."""
+    """The network as a plain `nn.Sequential`, with PyTorch's own initial numbers; its random generator stays where it is."""
     modules = []
-    for layer in range(1, network.depth + 1):
-        modules.append(nn.Linear(network.sizes[layer - 1], network.sizes[layer]))
-        if layer < network.depth:
-            if network.batch_norm:
-                modules.append(nn.BatchNorm1d(network.sizes[layer], eps=network.eps, momentum=network.momentum))
-            modules.append(nn.ReLU())
+    with torch.random.fork_rng(devices=[]):
+        for layer in range(1, network.depth + 1):
+            modules.append(nn.Linear(network.sizes[layer - 1], network.sizes[layer]))
+            if layer < network.depth:
+                if network.batch_norm:
+                    modules.append(nn.BatchNorm1d(network.sizes[layer], eps=network.eps, momentum=network.momentum))
+                modules.append(nn.ReLU())
     return nn.Sequential(*modules)
 
 
@@ -35,7 +37,7 @@ def state_names(network):
     return {name: names[name] for name in order}
 
 
-def from_sequential(modules, loss="softmax", name="sequential"):
+def from_sequential(modules, loss="softmax"):
     """The network that an `nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.ReLU` is, and its state as arrays.
 
     Raises UserError where the modules are not such a network, and names the module. To go the other way, take
@@ -47,7 +49,7 @@ def from_sequential(modules, loss="softmax", name="sequential"):
         raise UserError("the nn.Sequential holds no nn.Linear")
     constants = {"eps": norms[0].eps, "momentum": norms[0].momentum} if norms else {}
     network = Network(
-        name,
+        "sequential",
         hidden=tuple(linear.out_features for linear in linears[:-1]),
         batch_norm=bool(norms),
         loss=loss,

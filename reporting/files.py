@@ -1,5 +1,6 @@
 """Result files: written whole or not at all."""
 
+import contextlib
 import json
 import os
 import sys
@@ -34,8 +35,13 @@ def write_json(path, result):
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); the result is lost, make room and run again"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def temporary(path):

@@ -19,7 +19,7 @@ class GradientCheckResult(NamedTuple):
     ours: object
 
 
-def run_gradient_check(experiment, images, seed):
+def run_gradient_check(experiment, images, seed, device):
     """The experiment's own protocol on our hand gradient, and beside it our check of every entry."""
     network, lam = experiment.network, experiment.lam
     X = images.normalise(images.train.images[: experiment.images])[:, : network.inputs]  # (n, d)
@@ -29,7 +29,7 @@ def run_gradient_check(experiment, images, seed):
     for name in state:
         if name.startswith("b"):
             state[name] += experiment.bias_std * rng.standard_normal(state[name].shape)
-    hand, reference = twins.build(network, state)
+    hand, reference = twins.build(network, state, device=device)
     numerical = difference_quotients(
         lambda parameters: cost(network, parameters, X, y, lam), hand.parameters, experiment.step, experiment.offsets
     )

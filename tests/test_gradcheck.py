@@ -80,7 +80,7 @@ def test_pieces_cover_every_entry_once(monkeypatch):
     p = Problem(SMALL["bn"])
     whole = complex_step(p.chain, "W1", [0.1], ignore).derivative
     monkeypatch.setattr(gradcheck.chain, "PIECE", 100)
-    assert len(p.chain.pieces("W1", np.arange(42))) > 5
+    assert len(list(p.chain.pieces("W1", np.arange(42)))) == 6
     np.testing.assert_allclose(complex_step(p.chain, "W1", [0.1], ignore).derivative, whole, rtol=1e-12, atol=1e-16)
 
 

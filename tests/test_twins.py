@@ -113,11 +113,18 @@ def test_state_moves_to_and_from_a_plain_sequential(network):
         ([nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)], "module 1 is Tanh"),
         ([nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2, bias=False)], "module 2 is Linear"),
         ([nn.ReLU()], "no nn.Linear"),
+        ([nn.Linear(3, 2), nn.BatchNorm1d(2, momentum=None), nn.ReLU(), nn.Linear(2, 2)], "momentum from 0 to 1"),
     ],
 )
 def test_another_sequential_is_refused(modules, message):
     with pytest.raises(UserError, match=message):
         from_sequential(nn.Sequential(*modules))
+
+
+def test_building_a_network_moves_no_generator(network):
+    before = torch.get_rng_state()
+    models.MLP(network, nonzero_state(network))
+    assert (torch.get_rng_state() == before).all()
 
 
 def test_wrong_state_is_refused(network):

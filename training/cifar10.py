@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from torchvision.datasets.utils import calculate_md5
 from errors import UserError
 
 TRAINING_IMAGES = 50_000
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # The layout of CIFAR-10's binary version: a byte for the class, then the image.
 RECORD = np.dtype([("label", np.uint8), ("image", np.uint8, 3072)])
@@ -36,7 +39,7 @@ def load_cifar10(data_dir):
         records = write_cache(data_dir, read_batches(data_dir))
     images, labels = records["image"], records["label"].astype(np.int64)
     train, test = slice(None, TRAINING_IMAGES), slice(TRAINING_IMAGES, None)
-    return (images[train], labels[train]), (images[test], labels[test]), class_names(data_dir)
+    return (images[train], labels[train]), (images[test], labels[test]), CLASSES
 
 
 def published_files():
@@ -59,7 +62,7 @@ def verify(path, md5):
 
 def download(data_dir):
     """Puts the published files into `data_dir`, or raises UserError and leaves nothing."""
-    created = not data_dir.exists()
+    created = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     partial = None
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,7 @@ def download(data_dir):
         with contextlib.redirect_stdout(sys.stderr):
             CIFAR10(partial, download=True)
         os.replace(partial / CIFAR10.base_folder, data_dir / CIFAR10.base_folder)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"CIFAR-10 is not in {data_dir} and the download failed ({error}); "
             f"put {CIFAR10.base_folder} there, or use --data synthetic"
@@ -75,8 +78,9 @@ def download(data_dir):
     finally:
         if partial:
             shutil.rmtree(partial, ignore_errors=True)
-        if created and data_dir.exists() and not any(data_dir.iterdir()):
-            data_dir.rmdir()
+        with contextlib.suppress(OSError):  # not empty: the download is there
+            for folder in created:
+                folder.rmdir()
 
 
 def read_batches(data_dir):
@@ -91,14 +95,6 @@ def read_batches(data_dir):
     return np.concatenate(parts)
 
 
-def class_names(data_dir):
-    """The ten names, from the published meta file, whose MD5 has been checked."""
-    meta = CIFAR10.__new__(CIFAR10)
-    meta.root = str(data_dir)
-    meta._load_meta()
-    return tuple(meta.classes)
-
-
 def cache_files(data_dir):
     """The caches that were made from the published files. A cache's name ends in the MD5 of its content."""
     source = hashlib.md5("".join(md5 for _, md5 in published_files()).encode()).hexdigest()[:8]
@@ -108,8 +104,11 @@ def cache_files(data_dir):
 def open_cache(data_dir):
     """The cached records as a read-only memory map, or None where there is no cache or it is not what its name says."""
     for path in cache_files(data_dir)[1]:
-        if calculate_md5(path) == path.stem.rpartition("-")[2]:
-            return np.load(path, mmap_mode="r")
+        with contextlib.suppress(OSError, ValueError):
+            if calculate_md5(path) == path.stem.rpartition("-")[2]:
+                records = np.load(path, mmap_mode="r")
+                if records.dtype == RECORD:
+                    return records
     return None
 
 
@@ -131,5 +130,6 @@ def write_cache(data_dir, records):
         print(f"note: no cache could be written to {data_dir} ({error.strerror})", file=sys.stderr)
         return records
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")

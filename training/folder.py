@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from errors import UserError
@@ -50,7 +50,7 @@ def read_image(path, loader):
     """One image as a row of planes R, G, B (3072,) uint8."""
     try:
         image = loader(path)
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for broken files
         raise UserError(f"{path} is not an image that can be read ({error}); remove or replace it") from error
     if image.size != (32, 32):
         raise UserError(f"{path} is {image.size[0]}x{image.size[1]} pixels; the networks take 32x32: resize the images first")
