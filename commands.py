@@ -75,10 +75,12 @@ def run(main):
     except MemoryError:
         print(f"{program}: out of memory; take a smaller --batch-size or network", file=sys.stderr)
         code = 2
-    except BrokenPipeError:
-        # The reader of a pipe went away (`| head`). Python would complain once more when it flushes at exit.
+    except OSError as error:
+        # Nobody reads standard output any more (`| head`), or it is full. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = 141 if isinstance(error, BrokenPipeError) else 2
+        if code == 2:
+            print(f"{program}: {error}", file=sys.stderr)
     except Exception:
         # A fault of ours. Its exit code must not be 1, which says that a gradient is wrong.
         traceback.print_exc()

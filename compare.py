@@ -5,6 +5,7 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -16,10 +17,8 @@ from errors import UserError
 from gradcheck import ORACLES, check, overall
 from networks import LOSSES, NAMED, Network, lambda_per_layer, nonzero_state
 from reporting.files import check_writable, write_json
-from reporting.tables import TABLE_WIDTH, print_comparison
+from reporting.tables import comparison_summary, network_table, show
 from training import data
-
-DEFAULT_LAMBDAS = (0.0, 0.01)
 
 EXAMPLES = """\
 examples:
@@ -41,7 +40,9 @@ def parse(arguments):
     parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
     parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
     parser.add_argument("--batch-size", type=whole_number(1), default=20, metavar="N", help="images (20)")
-    parser.add_argument("--lam", type=lambdas, action="append", metavar="L[,L...]", help="lambda, or one a layer (0 and 0.01)")
+    parser.add_argument(
+        "--lam", type=lambdas, action="append", metavar="L[,L...]", help="lambda, or one a layer (0; 0.01; 0.01,0.02,...)"
+    )
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the hand gradient (float64)")
     parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
@@ -79,6 +80,11 @@ def oracles(text):
     return tuple(oracle for oracle in ORACLES if oracle in chosen)
 
 
+def default_lambdas(network):
+    """None, one for all layers, and another for each: a gradient that takes the lambda of a wrong layer shows only then."""
+    return 0.0, 0.01, tuple(0.01 * layer for layer in range(1, network.depth + 1))
+
+
 def chosen_networks(options, outputs):
     """The networks asked for, with one output a class."""
     if options.hidden is not None:
@@ -104,25 +110,28 @@ def main(arguments):
     device = find_device(options.device)
     if options.json is not None:
         check_writable(options.json)
-    images = data.load(options.data, options.data_dir, seed=options.seed)
+    images = data.load(options.data, options.data_dir, "45000", options.seed)
     X, y = draw_batch(images, options)
     networks = chosen_networks(options, len(images.classes))
-    lams = options.lam or DEFAULT_LAMBDAS
-    for network in networks:
+    lambdas_of_each = [options.lam or default_lambdas(network) for network in networks]
+    for network, lams in zip(networks, lambdas_of_each, strict=True):
         network.check_batch(len(X))
         for lam in lams:
-            lambda_per_layer(lam, network.depth)
+            network.check_lambda(lam)
 
+    talkative = options.json != "-"
+    if talkative and options.dtype == "float32":
+        show("float32: the hand gradient in float32 against derivations in float64 at the same inputs")
     results = []
-    total = len(options.oracles) * sum(network.parameter_count for network in networks)
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=total)
-        for network in networks:
-            progress.update(bar, description=network.name)
-            hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
-            chain = twins.chain(network, hand.parameters, X.astype(options.dtype), y)
-            advance = lambda entries: progress.advance(bar, entries)  # noqa: E731
+    for network, lams in zip(networks, lambdas_of_each, strict=True):
+        hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
+        chain = twins.chain(network, hand.parameters, X.astype(options.dtype), y)
+        with progress_bar() as progress:
+            bar = progress.add_task(network.name, total=len(options.oracles) * network.parameter_count)
+            advance = partial(progress.advance, bar)
             results.append(check(network.name, hand, reference, chain, y, lams, options.oracles, options.dtype, advance))
+        if talkative:
+            show(network_table(vars(results[-1])), "")
     verdict = overall(result.verdict for result in results)
     result = {
         "verdict": verdict,
@@ -131,12 +140,8 @@ def main(arguments):
     }
     if options.json is not None:
         write_json(options.json, result)
-    if options.json != "-":
-        console = Console(highlight=False)
-        console.width = max(console.width, TABLE_WIDTH)
-        if options.dtype == "float32":
-            console.print("float32: the hand gradient in float32 against derivations in float64 at the same inputs\n")
-        print_comparison(console, result)
+    if talkative:
+        show(*comparison_summary(result))
     return EXIT_CODES[verdict]
 
 

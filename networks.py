@@ -14,6 +14,8 @@ from errors import UserError
 
 LOSSES = ("softmax", "sigmoid")
 IMAGE_PIXELS = 3 * 32 * 32
+# Beyond it the squares of the penalty could overflow.
+LARGEST_LAMBDA = 1e100
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,13 @@ class Network:
         """Raises UserError where the network can't be trained on n images at a time."""
         if self.batch_norm and n < 2:
             raise UserError(f"{self.name} has batch norm, which needs at least 2 images in a batch")
+
+    def check_lambda(self, lam):
+        """Raises UserError where `lam` is not one number for this network, or one a layer."""
+        try:
+            lambda_per_layer(lam, self.depth)
+        except UserError as error:
+            raise UserError(f"{self.name}: {error}") from error
 
     def check_state(self, state):
         """Raises UserError where `state` lacks a name, has one too many, or holds an array of another shape."""
@@ -153,8 +162,8 @@ def lambda_per_layer(lam, depth):
     per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
     if len(per_layer) != depth:
         raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
-    if not all(0 <= lam_l < float("inf") for lam_l in per_layer):
-        raise UserError(f"lambda must be zero or positive and finite, got {lam}")
+    if not all(0 <= lam_l <= LARGEST_LAMBDA for lam_l in per_layer):
+        raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
     return per_layer
 
 

@@ -3,7 +3,9 @@
 import copy
 import re
 import time
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,9 +57,8 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
         return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
 
     with watch(watched) as changed:
-        answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
-        faults = [fault for answer in answers[:1] for fault in _misshapen(answer.gradients, chain.parameters)]
         references = [reference.cost_and_gradients(chain.X, y, lam) for lam in lams]
+        answers, faults = _ask(hand, X, y, lams, chain.parameters, references[0])
         roundings = [_rounding(reference, chain, y, lam, dtype) for lam in lams]
         forward = [_forward_row(quantity, answers, references, roundings, rtol) for quantity in FORWARD]
         # Where rounding to dtype switches a ReLU, hand has the gradient of another piece: no error, but no check either.
@@ -126,6 +127,22 @@ def _forward_row(quantity, answers, references, roundings, rtol):
     }
 
 
+def _ask(hand, X, y, lams, parameters, reference):
+    """The hand gradients for each lambda, and sentences on what is wrong with their form.
+
+    Where the code under test raises, the sentence says so, and nothing it should have computed is a number.
+    """
+    try:
+        answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        fault = f"the backward pass raised {type(error).__name__} in {where}: {' '.join(str(error).split())}"
+        nothing = reference._replace(logits=np.full_like(reference.logits, np.nan), loss=np.nan, cost=np.nan, gradients={})
+        return [nothing for _ in lams], [fault]
+    return answers, list(_misshapen(answers[0].gradients, parameters))
+
+
 def _misshapen(gradients, parameters):
     """A sentence for each gradient that is missing, of another shape than its parameter, or of no parameter."""
     for name, array in parameters.items():
@@ -133,14 +150,17 @@ def _misshapen(gradients, parameters):
             yield f"the gradient of {name} is missing"
         elif np.shape(gradients[name]) != array.shape:
             yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
+        elif np.iscomplexobj(gradients[name]):
+            yield f"the gradient of {name} is complex"
     for name in gradients.keys() - parameters.keys():
         yield f"{name} has a gradient and is no parameter"
 
 
 def _gradient(answer, tensor, shape):
     """The hand gradient of `tensor` as a row of float64; not a number anywhere if it is missing or misshapen."""
-    gradient = np.asarray(answer.gradients.get(tensor, np.nan), np.float64)
-    return gradient.ravel() if gradient.shape == shape else np.full(np.prod(shape), np.nan)
+    gradient = np.asarray(answer.gradients.get(tensor, np.nan))
+    fits = gradient.shape == shape and not np.iscomplexobj(gradient)
+    return gradient.ravel().astype(np.float64) if fits else np.full(np.prod(shape), np.nan)
 
 
 def _tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, largest, switched):

@@ -3,22 +3,34 @@
 from itertools import zip_longest
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-TABLE_WIDTH = 84
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
 STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow"}
 
 
-def print_comparison(console, result):
-    """A table a network, then, for several networks, one row each, then the verdict in a sentence."""
-    for network in result["networks"]:
-        console.print(network_table(network))
-    if len(result["networks"]) > 1:
-        console.print(summary_table(result["networks"]))
-    console.print(conclusion(result))
+TABLE_WIDTH = 80
+
+
+def show(*parts):
+    """Prints tables and marked-up sentences, in colour on a terminal, without the blanks that pad a line.
+
+    Rendered first and printed then: rich itself answers a closed pipe with exit code 1.
+    """
+    console = Console(highlight=False)
+    console.width = max(console.width, TABLE_WIDTH)
+    with console.capture() as rendered:
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, str))
+    print("\n".join(line.rstrip() for line in rendered.get().splitlines()), flush=True)
+
+
+def comparison_summary(result):
+    """What stands below the tables of the networks: one row each, if there are several, and the verdict in a sentence."""
+    networks = result["networks"]
+    return ([summary_table(networks)] if len(networks) > 1 else []) + [conclusion(result)]
 
 
 def network_table(network):
@@ -66,6 +78,11 @@ def summary_table(networks):
 def conclusion(result):
     """The verdict of the run in a sentence; for a failure, which tensors failed."""
     lines = []
+    for network in result["networks"]:
+        lines += [styled(f"fail: {network['name']}, {fault}", "fail") for fault in network["faults"]]
+        wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
+        if wrong:
+            lines.append(styled(f"fail: {network['name']}, the forward passes differ in {', '.join(wrong)}", "fail"))
     tensors = [(network, tensor) for network in result["networks"] for tensor in network["tensors"]]
     for verdict in ("fail", "undecided"):
         for network, tensor in tensors:
@@ -73,11 +90,10 @@ def conclusion(result):
                 count = f"{tensor[verdict]:,} of {tensor['entries']:,} entries"
                 worst = f", {worst_in_full(tensor)}" if verdict == "fail" else ""
                 lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}{worst}", verdict))
-    for network in result["networks"]:
-        wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
-        if wrong:
-            lines.append(styled(f"fail: {network['name']}, the forward passes differ in {', '.join(wrong)}", "fail"))
-        lines += [styled(f"fail: {network['name']}, {fault}", "fail") for fault in network["faults"]]
+    if any(tensor["undecided"] for _, tensor in tensors):
+        lines.append(
+            "undecided: no oracle was certain there, or a ReLU is active in float32 and not in float64; try another --seed"
+        )
     kinks = sum(tensor["kink"] for _, tensor in tensors)
     if kinks:
         lines.append(
@@ -85,7 +101,8 @@ def conclusion(result):
             "or another oracle"
         )
     total = f"{verified([tensor for _, tensor in tensors])} entries verified in {result['seconds']:.1f} s"
-    lines.append(styled(f"{result['verdict'].upper()}: {total}", result["verdict"]))
+    hint = "" if result["verdict"] == "pass" else "; what is not stands above"
+    lines.append(styled(f"{result['verdict'].upper()}: {total}{hint}", result["verdict"]))
     return "\n".join(lines)
 
 
@@ -99,7 +116,7 @@ def worst_in_full(tensor):
 
 
 def table_with(title, left, right):
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
     table.title_style = "bold"
     for name in left:
         table.add_column(name, no_wrap=True)
@@ -112,7 +129,7 @@ def worst_cells(found):
     """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
     worst = found["worst"]
     index = ",".join(str(i) for i in worst["index"])
-    return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 5) for k in ("manual", "reference"))
+    return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 4) for k in ("manual", "reference"))
 
 
 def tensor_verdict(tensor):

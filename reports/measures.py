@@ -34,11 +34,12 @@ def relative_to_larger(hand, numerical):
 
 
 def absolute(hand, numerical):
-    """Report 003: mean, standard deviation and maximum of |a - n|, for W and for b."""
+    """Report 003: mean, standard deviation and maximum of |a - n|, and the range of a, for W and for b."""
     found = {}
     for name in ("W", "b"):
         error = np.abs(hand[f"{name}1"] - numerical[f"{name}1"])
-        found |= {f"{name} {word}": f"{getattr(error, word)():.2e}" for word in ("mean", "std", "max")}
+        found |= {f"{name} {word} error": f"{getattr(error, word)():.2e}" for word in ("mean", "std", "max")}
+        found |= {f"{name} gradient {word}": f"{getattr(hand[f'{name}1'], word)():.2f}" for word in ("min", "max", "std")}
     return found
 
 

@@ -153,8 +153,13 @@ def one_bias_not_a_number(original, dS, cache):
     return dX, dW, db
 
 
+@bug(PLAIN, {"W2", "W3"}, manual.mlp, "backward")
+def lambda_of_the_first_layer_everywhere(original, network, parameters, caches, loss_cache, lam):
+    return original(network, parameters, caches, loss_cache, lam[0] if np.ndim(lam) else lam)
+
+
 @bug(BN, {"W1"}, manual.mlp, "backward")
-def penalty_of_another_layer(original, network, parameters, caches, loss_cache, lam):
+def penalty_of_the_absolute_value(original, network, parameters, caches, loss_cache, lam):
     gradients = original(network, parameters, caches, loss_cache, lam)
     return gradients | {"W1": gradients["W1"] + 1e-3 * np.sign(parameters["W1"])}
 
@@ -202,6 +207,44 @@ def test_backward_that_changes_a_parameter_fails(monkeypatch, capsys):
     code, out, _ = call(compare.main, capsys, "--hidden", "3")
     assert code == 1
     assert "the check may only read manual W1, which changed" in out
+
+
+def test_backward_that_raises_fails(monkeypatch, capsys):
+    """A transposed dW does not even add up with the penalty: no traceback, but where and why."""
+    monkeypatch.setattr(layers, "linear_backward", lambda dS, cache: (dS @ cache[1], cache[0].T @ dS, dS.sum(axis=0)))
+    code, out, _ = call(compare.main, capsys, "--hidden", "3")
+    assert code == 1
+    assert "the backward pass raised ValueError in mlp.py, line " in out
+    assert "fail: 3 W1, 9,216 of 9,216 entries" in out
+
+
+def test_closed_pipe_is_no_verdict():
+    """`| head` ends the command with 141, as it ends others; 1 would say that a gradient is wrong."""
+    command = f"{sys.executable} compare.py --hidden 2 --oracles autograd | head -1; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert found.stderr == ""
+    assert found.returncode in (0, 141)
+
+
+def test_full_standard_output():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "compare.py", "--hidden", "2", "--oracles", "autograd"]
+        found = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 2
+    assert found.stderr == "compare.py: [Errno 28] No space left on device\n"
+
+
+def test_network_that_does_not_fit_memory(capsys):
+    code, _, err = call(compare.main, capsys, "--hidden", "999999999")
+    assert code == 2
+    assert "out of memory" in err
+    assert err.count("\n") == 1
+
+
+def test_tables_fit_80_columns(capsys):
+    _, out, _ = call(compare.main, capsys, "three-layer-bn", "one-layer", "--oracles", "autograd,complex-step")
+    assert max(map(len, out.splitlines())) <= 80
+    assert not any(line.endswith(" ") for line in out.splitlines())
 
 
 def test_json_has_the_keys_of_the_contract(capsys):
@@ -261,10 +304,10 @@ BAD = {
     "unknown network": (["three"], "unknown network 'three'"),
     "unknown oracle": (["--oracles", "autograd,magic"], "unknown oracle 'magic'"),
     "no images": (["--batch-size", "0"], "'0' is not a whole number from 1"),
-    "too many images": (["--batch-size", "999999"], "over the 2,000 images"),
+    "too many images": (["--batch-size", "999999"], "over the 9,000 images"),
     "negative lambda": (["--lam", "-0.1"], "'-0.1' is not lambda"),
     "lambda that is no number": (["--lam", "nan"], "'nan' is not lambda"),
-    "too many lambdas": (["two-layer", "--lam", "0.1,0.2,0.3"], "3 values, the network has 2 layers"),
+    "too many lambdas": (["two-layer", "--lam", "0.1,0.2,0.3"], "two-layer: lambda has 3 values, the network has 2 layers"),
     "one image and batch norm": (["three-layer-bn", "--batch-size", "1"], "needs at least 2 images"),
     "layer without units": (["--hidden", "5,0"], "'0' is not a whole number from 1"),
     "names and sizes": (["two-layer", "--hidden", "5"], "either names or --hidden"),

@@ -35,7 +35,9 @@ def read(folder):
     try:
         found = ImageFolder(folder)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{folder}: {' '.join(str(error).split())}; it wants a subfolder of images for each class") from error
+        raise UserError(
+            f"{folder}: {' '.join(str(error).split()).rstrip('.')}; it wants a subfolder of images for each class"
+        ) from error
     if len(found.classes) < 2:
         raise UserError(f"{folder} holds one class, {found.classes[0]}; at least two are needed")
     images = np.empty((len(found), 3072), np.uint8)
