@@ -140,7 +140,12 @@ def _ask(hand, X, y, lams, parameters, reference):
         fault = f"the backward pass raised {type(error).__name__} in {where}: {' '.join(str(error).split())}"
         nothing = reference._replace(logits=np.full_like(reference.logits, np.nan), loss=np.nan, cost=np.nan, gradients={})
         return [nothing for _ in lams], [fault]
-    return answers, list(_misshapen(answers[0].gradients, parameters))
+    faults = list(_misshapen(answers[0].gradients, parameters))
+    shape, expected = np.shape(answers[0].logits), reference.logits.shape
+    if shape != expected:
+        faults.append(f"the logits have shape {shape}, those of PyTorch {expected}")
+        answers = [answer._replace(logits=np.full(expected, np.nan)) for answer in answers]
+    return answers, faults
 
 
 def _misshapen(gradients, parameters):

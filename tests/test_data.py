@@ -231,6 +231,12 @@ def test_failed_download_leaves_nothing(server, tmp_path, monkeypatch):
     assert not folder.exists()
 
 
+def test_data_dir_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is not a folder"):
+        cifar10.load_cifar10(tmp_path / "file")
+
+
 def test_folder_that_cannot_be_written_still_loads(small_cifar10, monkeypatch, capsys):
     folder, contents = small_cifar10
     monkeypatch.setattr(np, "save", lambda file, array: (_ for _ in ()).throw(OSError(28, "No space left on device")))

@@ -324,6 +324,14 @@ def test_gradient_of_another_shape_or_name_fails(damage, fault):
     assert b1["fail"] == (0 if "W9" in fault else 6)
 
 
+def test_logits_of_another_shape_fail():
+    p = Problem(SMALL["relu"])
+    honest = p.hand.cost_and_gradients
+    p.hand.cost_and_gradients = lambda X, y, lam: honest(X, y, lam)._replace(logits=np.zeros((10, 5)))
+    result = checked(p)
+    assert (result.verdict, result.faults) == ("fail", ["the logits have shape (10, 5), those of PyTorch (5, 10)"])
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_small_batches_of_deep_batch_norm_raise_no_alarm(seed):
     """With two images, batch norm leaves hardly a gradient: what is left must not be taken for an error."""

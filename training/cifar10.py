@@ -30,6 +30,8 @@ def load_cifar10(data_dir):
     where the download fails; nothing is left behind then.
     """
     data_dir = Path(data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise UserError(f"{data_dir} is not a folder; --data-dir wants the one that holds {CIFAR10.base_folder}")
     if not (data_dir / CIFAR10.base_folder).exists():
         download(data_dir)
     for name, md5 in published_files():
