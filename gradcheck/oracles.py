@@ -71,20 +71,18 @@ def central_difference(chain, tensor, lams, penalties, advance):
     w = chain.parameters[tensor].ravel()
     lams, penalties = np.array(lams)[:, None], np.array(penalties)[:, None]  # (lambdas, 1)
     logits = chain.base[1][-1]  # (n, K)
-    base_loss = chain.loss(logits)
-    base = base_loss + penalties  # (lambdas, 1)
+    base = chain.loss(logits) + penalties  # (lambdas, 1)
 
     def stencil(entries, step):
-        costs, crossed, moved = {0: base}, np.zeros(len(entries), bool), np.zeros(len(entries))
+        costs, crossed = {0: base}, np.zeros(len(entries), bool)
         for k in (-2, -1, 1, 2):
             losses, changed = chain.losses(tensor, entries, k * step)  # (P,)
             costs[k] = losses + (penalties + penalty_change(w[entries], lams, k * step))  # (lambdas, P)
             crossed |= changed
-            moved = np.maximum(moved, np.abs(losses - base_loss))
         near = (costs[1] - costs[-1]) / (2 * step)
         far = (costs[2] - costs[-2]) / (4 * step)
         fourth = costs[-2] - 4 * costs[-1] + 6 * costs[0] - 4 * costs[1] + costs[2]
-        return near, np.abs(far - near), fourth, moved, crossed
+        return near, np.abs(far - near), fourth, crossed
 
     def difference(entries, step, progress=lambda entries: None):
         found = in_threads(lambda piece: stencil(piece, step), chain.pieces(tensor, entries))
@@ -95,11 +93,10 @@ def central_difference(chain, tensor, lams, penalties, advance):
         return [np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)]
 
     step = CENTRAL_STEP
-    derivative, truncation, fourth, moved, crossed = difference(np.arange(w.size), step, advance)
-    # Entries that cannot move the loss (dead units, constant pixels) have no noise either, and would hide that of the others.
-    audible = ~crossed & (moved > 0)
-    squares = (fourth**2).sum(axis=1, where=audible, keepdims=True) / max(audible.sum(), 1)  # (lambdas, 1)
-    # Never below the rounding of J and of the logits it comes from, which the noise of a few entries could miss by luck.
+    derivative, truncation, fourth, crossed = difference(np.arange(w.size), step, advance)
+    squares = (fourth**2).sum(axis=1, where=~crossed, keepdims=True) / max((~crossed).sum(), 1)  # (lambdas, 1)
+    # Never below the rounding of J and of the logits it comes from: few entries could miss it by luck, and entries that
+    # cannot move the loss (dead units, constant pixels) have no noise and thin out that of the others.
     rounding = EPS * np.maximum(np.abs(base), np.abs(logits).max())  # (lambdas, 1)
     noise = np.maximum(np.sqrt(squares / 70), rounding)  # (lambdas, 1)
     uncertainty = truncation + SIGMAS * noise / (np.sqrt(2) * step)  # (lambdas, entries)
@@ -109,7 +106,7 @@ def central_difference(chain, tensor, lams, penalties, advance):
         if not pending.size:
             break
         step /= SHRINK
-        again, truncation, _, _, still = difference(pending, step)
+        again, truncation, _, still = difference(pending, step)
         derivative[:, pending] = again
         uncertainty[:, pending] = truncation + SIGMAS * noise / (np.sqrt(2) * step)
         pending = pending[still]
