@@ -80,7 +80,7 @@ def run(main):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141 if isinstance(error, BrokenPipeError) else 2
         if code == 2:
-            print(f"{program}: {error}", file=sys.stderr)
+            print(f"{program}: the result could not be written or the data not read: {error}", file=sys.stderr)
     except Exception:
         # A fault of ours. Its exit code must not be 1, which says that a gradient is wrong.
         traceback.print_exc()

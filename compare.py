@@ -68,7 +68,7 @@ def lambdas(text):
         per_layer = tuple(float(part) for part in text.split(","))
         lambda_per_layer(per_layer, len(per_layer))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not lambda: numbers from 0 up, as 0.01 or 0.005,0.01") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not lambda: numbers from 0 to 1e100, as 0.01 or 0.005,0.01") from error
     return per_layer if len(per_layer) > 1 else per_layer[0]
 
 

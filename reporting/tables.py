@@ -101,8 +101,8 @@ def conclusion(result):
             "or another oracle"
         )
     total = f"{verified([tensor for _, tensor in tensors])} entries verified in {result['seconds']:.1f} s"
-    hint = "" if result["verdict"] == "pass" else "; what is not stands above"
-    lines.append(styled(f"{result['verdict'].upper()}: {total}{hint}", result["verdict"]))
+    hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
+    lines.append(styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"]))
     return "\n".join(lines)
 
 

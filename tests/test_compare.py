@@ -231,7 +231,9 @@ def test_full_standard_output():
         command = [sys.executable, "compare.py", "--hidden", "2", "--oracles", "autograd"]
         found = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert found.returncode == 2
-    assert found.stderr == "compare.py: [Errno 28] No space left on device\n"
+    assert (
+        found.stderr == "compare.py: the result could not be written or the data not read: [Errno 28] No space left on device\n"
+    )
 
 
 def test_network_that_does_not_fit_memory(capsys):
