@@ -33,7 +33,10 @@ def main(arguments):
     device = find_device(options.device)
     images = data.load(options.data, options.data_dir, seed=options.seed)
     console = Console(stderr=True)
-    results = [run_gradient_check(e, images, options.seed, device) for e in track(chosen, "", console=console, transient=True)]
+    results = [
+        run_gradient_check(e, images, options.seed, device)
+        for e in track(chosen, "", console=console, transient=True, disable=not console.is_terminal)
+    ]
     print(gradient_check_table(chosen, results))
     return EXIT_CODES[overall(result.ours.verdict for result in results)]
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 import twins
+from errors import UserError
 from gradcheck import check
 from gradcheck.plain import difference_quotients
 from manual.mlp import cost
@@ -20,8 +21,17 @@ class GradientCheckResult(NamedTuple):
 
 
 def run_gradient_check(experiment, images, seed, device):
-    """The experiment's own protocol on our hand gradient, and beside it our check of every entry."""
+    """The experiment's own protocol on our hand gradient, and beside it our check of every entry.
+
+    Raises UserError where the data do not suffice.
+    """
     network, lam = experiment.network, experiment.lam
+    available, classes = len(images.train.labels), len(images.classes)
+    if available < experiment.images or classes > network.outputs:
+        raise UserError(
+            f"{experiment.name} needs {experiment.images} training images of at most {network.outputs} classes; "
+            f"the data have {available:,} of {classes}"
+        )
     X = images.normalise(images.train.images[: experiment.images])[:, : network.inputs]  # (n, d)
     y = images.train.labels[: experiment.images]  # (n,)
     state = initial_state(network, experiment.init, seed)

@@ -1,5 +1,7 @@
 """The reports' gradient checks, on the synthetic images; and the measures by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import call
@@ -18,6 +20,19 @@ def test_report_checks_run(capsys):
     # Report 000's own protocol, a one-sided difference over 2h, fails at 1e-6 for a correct gradient too.
     assert "allclose, atol 1e-5 | True" in out
     assert out.count("False") == 2
+
+
+def test_data_that_are_too_few(monkeypatch, capsys):
+    whole = reproduce.data.load
+
+    def few(*arguments, **options):
+        images = whole(*arguments, **options)
+        return replace(images, train=images.train._replace(images=images.train.images[:50], labels=images.train.labels[:50]))
+
+    monkeypatch.setattr(reproduce.data, "load", few)
+    code, _, err = call(reproduce.main, capsys, "001")
+    assert code == 2
+    assert err == "command: 001-gradcheck needs 100 training images of at most 10 classes; the data have 50 of 10\n"
 
 
 def test_unknown_experiment(capsys):
