@@ -13,6 +13,8 @@ import numpy as np
 from errors import UserError
 
 LOSSES = ("softmax", "sigmoid")
+# Red, green, blue; rows; columns.
+IMAGE_SHAPE = (3, 32, 32)
 IMAGE_PIXELS = 3 * 32 * 32
 # Beyond it the squares of the penalty could overflow.
 LARGEST_LAMBDA = 1e100
@@ -142,19 +144,24 @@ def initial_state(network, init="he", seed=0):
 
 
 def nonzero_state(network, seed=0):
-    """He's `initial_state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
+    """He's `initial_state`, `moved_off_zeros`."""
+    return moved_off_zeros(initial_state(network, seed=seed), seed)
+
+
+def moved_off_zeros(state, seed):
+    """A copy of `state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
 
     To b, gamma, beta and the running mean comes noise of standard deviation 0.1; the running variance is scaled by up to
     a factor of 1.5 either way, and stays positive.
     """
     rng = np.random.default_rng([seed, 1])
-    state = initial_state(network, seed=seed)
-    for name, array in state.items():
+    moved = {name: array.astype(np.float64) for name, array in state.items()}
+    for name, array in moved.items():
         if name.startswith("running_var"):
             array *= 1.5 ** rng.uniform(-1, 1, array.shape)
         elif not name.startswith("W"):
             array += 0.1 * rng.standard_normal(array.shape)
-    return state
+    return moved
 
 
 def lambda_per_layer(lam, depth):

@@ -16,6 +16,13 @@ def build(network, state, dtype="float64", device="cpu"):
     return hand, models.MLP(network, hand.state(), torch.float64, device)
 
 
+def training_twin(implementation, network, state, dtype="float32", device="cpu"):
+    """The "manual" or the "torch" twin, to be trained: every number in `dtype`, on `device`."""
+    if implementation == "manual":
+        return manual.MLP(network, state, np.dtype(dtype), device)
+    return models.MLP(network, state, getattr(torch, dtype), device)
+
+
 def chain(network, parameters, X, y):
     """The manual forward pass in training mode at X (n, d), y (n,), as a `gradcheck.Chain` in float64."""
 

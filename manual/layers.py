@@ -4,6 +4,9 @@
 (n, d) and a trailing shape, so that arrays may carry leading axes, X (..., n, d), and parameters too, W (..., m, d).
 The forwards take complex input as well, for the complex step: they branch on the real part, and never take a modulus or a
 conjugate.
+
+An argument `out` is an array to write into, as in NumPy; with None the result is a new array. Training passes arrays that it
+keeps, so that an update allocates nothing large.
 """
 
 import numpy as np
@@ -14,60 +17,67 @@ def transpose(A):
     return A.swapaxes(-1, -2)
 
 
-def linear_forward(X, W, b):
+def linear_forward(X, W, b, out=None):
     """S = X W^T + b."""
-    S = X @ transpose(W) + b[..., None, :]  # (n, m)
+    S = np.matmul(X, transpose(W), out=out)  # (n, m)
+    S = np.add(S, b[..., None, :], out=out)  # (n, m)
     return S, (X, W)
 
 
-def linear_backward(dS, cache):
-    """From S_ij = sum_k X_ik W_jk + b_j: dJ/dX = dS W, dJ/dW = dS^T X, dJ/db = sum over the rows of dS."""
-    X, W = cache
-    dX = dS @ W  # (n, d)
-    dW = transpose(dS) @ X  # (m, d)
+def linear_backward(dS, cache, out=None):
+    """From S_ij = sum_k X_ik W_jk + b_j: dJ/dW = dS^T X, dJ/db = sum over the rows of dS. dJ/dX is `linear_backward_input`."""
+    X, _ = cache
+    dW = np.matmul(transpose(dS), X, out=out)  # (m, d)
     db = dS.sum(axis=-2)  # (m,)
-    return dX, dW, db
+    return dW, db
 
 
-def relu_forward(S):
-    """A = max(0, S), by the sign of the real part."""
-    active = S.real > 0  # (n, m)
-    return S * active, active
+def linear_backward_input(dS, cache, out=None):
+    """dJ/dX = dS W: apart from the others, because the first layer's is of no use and would cost a third of its work."""
+    _, W = cache
+    return np.matmul(dS, W, out=out)  # (n, d)
 
 
-def relu_backward(dA, active):
+def relu_forward(S, out=None, active=None):
+    """A = max(0, S), by the sign of the real part. `active`, its cache, may be given as an array to write into."""
+    active = np.greater(S.real, 0, out=active)  # (n, m)
+    return np.multiply(S, active, out=out), active
+
+
+def relu_backward(dA, active, out=None):
     """dA where the unit was active, 0 elsewhere; at exactly 0 the gradient is 0, as in PyTorch."""
-    return dA * active  # (n, m)
+    return np.multiply(dA, active, out=out)  # (n, m)
 
 
-def batch_norm_forward(S, gamma, beta, eps):
+def batch_norm_forward(S, gamma, beta, eps, out=None, S_hat=None):
     """Training mode: each column of S is normalised by its own mean and biased variance over the rows.
 
-    Returns out, (S_hat, inv_std, gamma), (mean, var). The variance is the mean square, not `np.var`, which would take a
-    modulus of complex input and lose its derivative.
+    Returns S_tilde, (S_hat, inv_std, gamma), (mean, var). The variance is the mean square, not `np.var`, which would take a
+    modulus of complex input and lose its derivative. `S_hat` may be an array to write into, even S itself.
     """
     mean = S.mean(axis=-2)  # (m,)
-    centred = S - mean[..., None, :]  # (n, m)
-    var = (centred * centred).mean(axis=-2)  # (m,)
+    centred = np.subtract(S, mean[..., None, :], out=S_hat)  # (n, m)
+    var = np.multiply(centred, centred, out=out).mean(axis=-2)  # (m,)
     inv_std = 1 / np.sqrt(var + eps)  # (m,)
-    S_hat = centred * inv_std[..., None, :]  # (n, m)
-    out = S_hat * gamma[..., None, :] + beta[..., None, :]  # (n, m)
-    return out, (S_hat, inv_std, gamma), (mean, var)
+    S_hat = np.multiply(centred, inv_std[..., None, :], out=S_hat)  # (n, m)
+    scaled = np.multiply(S_hat, gamma[..., None, :], out=out)  # (n, m)
+    S_tilde = np.add(scaled, beta[..., None, :], out=out)  # (n, m)
+    return S_tilde, (S_hat, inv_std, gamma), (mean, var)
 
 
-def batch_norm_backward(dout, cache):
+def batch_norm_backward(dout, cache, out=None):
     """Through S_hat, the mean and the variance (Ioffe and Szegedy 2015, section 3, with the sums collected).
 
-    With dS_hat = gamma dout and all means over the rows of the batch,
-    dS = inv_std (dS_hat - mean(dS_hat) - S_hat mean(dS_hat S_hat)).
+    With all means over the rows of the batch, dS = gamma inv_std (dout - mean(dout) - S_hat mean(dout S_hat)).
     """
     S_hat, inv_std, gamma = cache
-    dgamma = (dout * S_hat).sum(axis=-2)  # (m,)
+    n = dout.shape[-2]
+    dgamma = np.multiply(dout, S_hat, out=out).sum(axis=-2)  # (m,)
     dbeta = dout.sum(axis=-2)  # (m,)
-    dS_hat = dout * gamma[..., None, :]  # (n, m)
-    through_mean = dS_hat.mean(axis=-2, keepdims=True)  # (1, m)
-    through_var = (dS_hat * S_hat).mean(axis=-2, keepdims=True)  # (1, m)
-    dS = inv_std[..., None, :] * (dS_hat - through_mean - S_hat * through_var)  # (n, m)
+    through_var = np.multiply(S_hat, (dgamma / n)[..., None, :], out=out)  # (n, m)
+    dS = np.subtract(dout, through_var, out=out)  # (n, m)
+    dS = np.subtract(dS, (dbeta / n)[..., None, :], out=out)  # (n, m)
+    dS = np.multiply(dS, (gamma * inv_std)[..., None, :], out=out)  # (n, m)
     return dS, dgamma, dbeta
 
 

@@ -12,7 +12,7 @@ def softmax_cross_entropy_forward(logits, y):
     shifted = logits - logits.real.max(axis=-1, keepdims=True)  # (n, K)
     exp = np.exp(shifted)  # (n, K)
     Z = exp.sum(axis=-1)  # (n,)
-    losses = np.log(Z) - shifted[..., np.arange(len(y)), y]  # (n,)
+    losses = np.log(Z) - shifted[..., np.arange(len(y), like=y), y]  # (n,)
     return losses.mean(axis=-1), (exp, Z, y)
 
 
@@ -20,7 +20,7 @@ def softmax_cross_entropy_backward(cache):
     """dJ/dlogits = (P - Y) / n."""
     exp, Z, y = cache
     dlogits = exp / Z[..., None]  # (n, K)
-    dlogits[..., np.arange(len(y)), y] -= 1
+    dlogits[..., np.arange(len(y), like=y), y] -= 1
     return dlogits / len(y)  # (n, K)
 
 
@@ -33,7 +33,7 @@ def binary_cross_entropy_forward(logits, y):
     positive = logits.real > 0  # (n, K)
     exp = np.exp(np.where(positive, -logits, logits))  # (n, K)
     softplus = logits * positive + np.log1p(exp)  # (n, K)
-    losses = softplus.sum(axis=-1) - logits[..., np.arange(len(y)), y]  # (n,)
+    losses = softplus.sum(axis=-1) - logits[..., np.arange(len(y), like=y), y]  # (n,)
     return losses.mean(axis=-1) / K, (exp, positive, y)
 
 
@@ -41,16 +41,19 @@ def binary_cross_entropy_backward(cache):
     """dJ/dlogits = (P - Y) / (n K)."""
     exp, positive, y = cache
     dlogits = np.where(positive, 1, exp) / (1 + exp)  # (n, K)
-    dlogits[..., np.arange(len(y)), y] -= 1
+    dlogits[..., np.arange(len(y), like=y), y] -= 1
     n, K = dlogits.shape[-2:]
     return dlogits / (n * K)  # (n, K)
 
 
-def l2_penalty_forward(weights, lam):
-    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `lam` holds one number a layer."""
-    return sum(lam_l * (W * W).sum(axis=(-2, -1)) for W, lam_l in zip(weights, lam, strict=True))
+def l2_penalty_forward(weights, lam, out=None):
+    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `lam` holds one number a layer, `out` an array like each weight."""
+    out = out or [None] * len(weights)
+    return sum(
+        lam_l * np.multiply(W, W, out=squares).sum(axis=(-2, -1)) for W, lam_l, squares in zip(weights, lam, out, strict=True)
+    )
 
 
-def l2_penalty_backward(W, lam_l):
+def l2_penalty_backward(W, lam_l, out=None):
     """d(lam_l sum W^2)/dW = 2 lam_l W."""
-    return 2 * lam_l * W  # (m, d)
+    return np.multiply(W, 2 * lam_l, out=out)  # (m, d)

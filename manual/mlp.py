@@ -3,10 +3,18 @@
 Read beside `models/mlp.py`, its twin in PyTorch: both classes answer to the same names.
 """
 
+from collections import defaultdict
+
 import numpy as np
 
 from manual import layers, losses
+from manual.augment import flip
+from manual.device import array_module, to_numpy
+from manual.sgd import sgd
 from networks import CostAndGradients, Evaluation, lambda_per_layer
+
+# No array is given to write into, whatever its name.
+NOTHING = defaultdict(lambda: None)
 
 
 def loss_forward(loss, logits, y):
@@ -24,34 +32,38 @@ def loss_backward(loss, cache):
 
 
 class MLP:
-    """A network of `networks.py` with its state, a dict of arrays; `dtype` is that of every parameter and statistic."""
+    """A network of `networks.py` with its state, a dict of arrays; `dtype` is that of every parameter and statistic.
 
-    def __init__(self, network, state, dtype=np.float64):
+    On "cpu" the arrays are NumPy's, on "cuda" CuPy's; what goes in has to live there too: `array` brings it.
+    """
+
+    def __init__(self, network, state, dtype=np.float64, device="cpu"):
         self.network = network
         self.dtype = np.dtype(dtype)
+        self.xp = array_module(device)
+        self.kept = {}
         self.load_state(state)
 
     def load_state(self, state):
         """Copies parameters and statistics, by name. Raises UserError where a name or shape is not the network's."""
         self.network.check_state(state)
-        self.parameters = {name: np.array(state[name], self.dtype) for name in self.network.parameter_shapes()}
-        self.statistics = {name: np.array(state[name], self.dtype) for name in self.network.statistic_shapes()}
+        self.parameters = {name: self.xp.array(state[name], self.dtype) for name in self.network.parameter_shapes()}
+        self.statistics = {name: self.xp.array(state[name], self.dtype) for name in self.network.statistic_shapes()}
 
     def state(self):
-        """A copy of parameters and statistics, by name."""
-        return {name: array.copy() for name, array in (self.parameters | self.statistics).items()}
+        """A copy of parameters and statistics as NumPy arrays, by name."""
+        return {name: to_numpy(array) for name, array in (self.parameters | self.statistics).items()}
+
+    def array(self, array):
+        """A NumPy array where the network is, without a copy if it is there: floats in the network's dtype."""
+        return self.xp.asarray(array, self.dtype if array.dtype.kind == "f" else None)
 
     def forward(self, X, training=False):
         """Logits (n, K). In training mode batch norm uses the batch X (n, d) and moves its running statistics."""
         if not training:
-            return self._evaluate_logits(X)
+            return self.activations(X)[-1]
         logits, _, batch_statistics = forward(self.network, self.parameters, X)
-        n = X.shape[-2]
-        for layer, (mean, var) in batch_statistics.items():
-            unbiased = var * (n / (n - 1))  # (m,): what nn.BatchNorm1d keeps, though it normalises by the biased one
-            for statistic, batch in ((f"running_mean{layer}", mean), (f"running_var{layer}", unbiased)):
-                running = self.statistics[statistic]
-                running[...] = layers.update_running(running, batch, self.network.momentum)
+        self._move_statistics(batch_statistics, X.shape[-2])
         return logits
 
     def cost_and_gradients(self, X, y, lam):
@@ -62,19 +74,39 @@ class MLP:
         gradients = backward(self.network, self.parameters, caches, loss_cache, lam)
         return CostAndGradients(logits, float(loss), float(cost), gradients)
 
+    def batch(self, X, y, rows, flipped=None):
+        """Those `rows` (n,) of X and y, with the images where `flipped` (n,) is true mirrored. The next call overwrites X."""
+        rows = self.array(rows)
+        out = self._kept_arrays(len(rows))
+        batch = np.take(X, rows, axis=0, out=out["X"], mode="clip")  # (n, d): without a mode, NumPy would copy `out`
+        if flipped is not None:
+            batch = flip(batch, self.array(flipped), out["mirrored"])
+        return batch, y[rows]
+
+    def train_step(self, X, y, lam, lr):
+        """One update at X (n, d), y (n,), in training mode and in place. Returns loss and cost before it."""
+        out = self._kept_arrays(len(y))
+        logits, caches, batch_statistics = forward(self.network, self.parameters, X, out)
+        self._move_statistics(batch_statistics, len(y))
+        loss, loss_cache = loss_forward(self.network.loss, logits, y)
+        cost = loss + penalty(self.network, self.parameters, lam, out)
+        sgd(self.parameters, backward(self.network, self.parameters, caches, loss_cache, lam, out), lr)
+        return float(loss), float(cost)
+
     def evaluate(self, X, y, lam):
         """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
-        logits = self._evaluate_logits(X)
+        logits = self.forward(X)
         loss, _ = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam)
         return Evaluation(float(loss), float(cost), float((logits.argmax(axis=-1) == y).mean()))
 
-    def _evaluate_logits(self, X):
-        p, statistics, A = self.parameters, self.statistics, X
+    def activations(self, X):
+        """What each hidden layer hands on, A (n, m), and the logits (n, K), in evaluation mode."""
+        p, statistics, found = self.parameters, self.statistics, [X]
         for layer in range(1, self.network.depth + 1):
-            S, _ = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
+            S, _ = layers.linear_forward(found[-1], p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
             if layer == self.network.depth:
-                return S  # (n, K)
+                return [*found[1:], S]
             if self.network.batch_norm:
                 S = layers.batch_norm_evaluate(
                     S,
@@ -84,39 +116,74 @@ class MLP:
                     statistics[f"running_var{layer}"],
                     self.network.eps,
                 )  # (n, m)
-            A, _ = layers.relu_forward(S)  # (n, m)
+            found.append(layers.relu_forward(S, out=S)[0])  # (n, m)
+
+    def _move_statistics(self, batch_statistics, n):
+        for layer, (mean, var) in batch_statistics.items():
+            unbiased = var * (n / (n - 1))  # (m,): what nn.BatchNorm1d keeps, though it normalises by the biased one
+            for statistic, batch in ((f"running_mean{layer}", mean), (f"running_var{layer}", unbiased)):
+                running = self.statistics[statistic]
+                running[...] = layers.update_running(running, batch, self.network.momentum)
+
+    def _kept_arrays(self, n):
+        """The arrays that updates with n images write into, by the names that `forward` and `backward` give them."""
+        if n not in self.kept:
+            self.kept = {n: kept_arrays(self.network, n, lambda shape, dtype=self.dtype: self.xp.empty(shape, dtype))}
+        return self.kept[n]
 
 
-def activate(network, S, gamma=None, beta=None):
+def kept_arrays(network, n, empty):
+    """Arrays for all that an update with n images computes of a batch's or a weight's size; `empty(shape, dtype)` makes one.
+
+    S and A of each hidden layer, its ReLU's `active` and dA; the gradient of each weight under the weight's own name, with
+    `scratch`, an array like it; and X, the batch itself.
+    """
+    kept = {"X": empty((n, network.inputs)), "mirrored": empty((n, network.inputs))}
+    for layer in range(1, network.depth + 1):
+        shape, units = network.parameter_shapes()[f"W{layer}"], network.sizes[layer]
+        kept |= {f"W{layer}": empty(shape), f"scratch{layer}": empty(shape)}
+        kept |= {f"{name}{layer}": empty((n, units)) for name in ("S", "A", "dA", "dS")}
+        kept[f"active{layer}"] = empty((n, units), bool)
+    return kept
+
+
+def activate(network, S, gamma=None, beta=None, out=None, S_hat=None, active=None):
     """A hidden layer behind its linear map, in training mode: batch norm if the network has it, then ReLU.
 
-    S is (..., n, m). Returns A (..., n, m), the caches of both, and the batch's (mean, var) or None.
+    S is (..., n, m). Returns A (..., n, m), the caches of both, and the batch's (mean, var) or None. `out`, `S_hat` and
+    `active` may be arrays to write into, as for the layers.
     """
     if not network.batch_norm:
-        A, active = layers.relu_forward(S)  # (n, m)
+        A, active = layers.relu_forward(S, out, active)  # (n, m)
         return A, (None, active), None
-    S_tilde, norm_cache, batch_statistics = layers.batch_norm_forward(S, gamma, beta, network.eps)  # (n, m)
-    A, active = layers.relu_forward(S_tilde)  # (n, m)
+    S_tilde, norm_cache, batch_statistics = layers.batch_norm_forward(S, gamma, beta, network.eps, out, S_hat)  # (n, m)
+    A, active = layers.relu_forward(S_tilde, out, active)  # (n, m)
     return A, (norm_cache, active), batch_statistics
 
 
-def forward(network, parameters, X):
-    """Training mode. Returns logits (..., n, K), the cache of each step by name, and the batch statistics by layer."""
+def forward(network, parameters, X, out=NOTHING):
+    """Training mode. Returns logits (..., n, K), the cache of each step by name, and the batch statistics by layer.
+
+    `out` maps names to arrays to write into, those of `kept_arrays`.
+    """
     p, A, caches, batch_statistics = parameters, X, {}, {}
     for layer in range(1, network.depth):
-        S, caches[f"linear{layer}"] = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
-        A, caches[f"activate{layer}"], statistics = activate(network, S, p.get(f"gamma{layer}"), p.get(f"beta{layer}"))
+        S, caches[f"linear{layer}"] = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"], out[f"S{layer}"])  # (n, m)
+        # Nothing needs S behind its activation: S_hat takes its place.
+        kept = {"out": out[f"A{layer}"], "S_hat": out[f"S{layer}"], "active": out[f"active{layer}"]}
+        A, caches[f"activate{layer}"], statistics = activate(network, S, p.get(f"gamma{layer}"), p.get(f"beta{layer}"), **kept)
         if network.batch_norm:
             batch_statistics[layer] = statistics
     last = network.depth
-    logits, caches[f"linear{last}"] = layers.linear_forward(A, p[f"W{last}"], p[f"b{last}"])  # (n, K)
+    logits, caches[f"linear{last}"] = layers.linear_forward(A, p[f"W{last}"], p[f"b{last}"], out[f"S{last}"])  # (n, K)
     return logits, caches, batch_statistics
 
 
-def penalty(network, parameters, lam):
+def penalty(network, parameters, lam, out=NOTHING):
     """sum_l lambda_l sum W_l^2; biases, gamma and beta are never penalised."""
-    weights = [parameters[f"W{layer}"] for layer in range(1, network.depth + 1)]
-    return losses.l2_penalty_forward(weights, lambda_per_layer(lam, network.depth))
+    all_layers = range(1, network.depth + 1)
+    weights, scratch = [parameters[f"W{layer}"] for layer in all_layers], [out[f"scratch{layer}"] for layer in all_layers]
+    return losses.l2_penalty_forward(weights, lambda_per_layer(lam, network.depth), scratch)
 
 
 def cost(network, parameters, X, y, lam):
@@ -126,19 +193,22 @@ def cost(network, parameters, X, y, lam):
     return loss + penalty(network, parameters, lam)
 
 
-def backward(network, parameters, caches, loss_cache, lam):
+def backward(network, parameters, caches, loss_cache, lam, out=NOTHING):
     """dJ/d(parameter) by name, in the order of the forward pass, from what the forward pass left in its caches."""
     lam = lambda_per_layer(lam, network.depth)
     gradients = {}
     dS = loss_backward(network.loss, loss_cache)  # (n, K)
     for layer in range(network.depth, 0, -1):
         below = layer - 1
-        dA, dW, gradients[f"b{layer}"] = layers.linear_backward(dS, caches[f"linear{layer}"])  # (n, d), (m, d), (m,)
-        gradients[f"W{layer}"] = dW + losses.l2_penalty_backward(parameters[f"W{layer}"], lam[below])  # (m, d)
+        cache, W = caches[f"linear{layer}"], parameters[f"W{layer}"]
+        dW, gradients[f"b{layer}"] = layers.linear_backward(dS, cache, out[f"W{layer}"])  # (m, d), (m,)
+        dpenalty = losses.l2_penalty_backward(W, lam[below], out[f"scratch{layer}"])  # (m, d)
+        gradients[f"W{layer}"] = np.add(dW, dpenalty, out=out[f"W{layer}"])  # (m, d)
         if layer > 1:
             norm_cache, active = caches[f"activate{below}"]
-            dS = layers.relu_backward(dA, active)  # (n, d)
+            dA = layers.linear_backward_input(dS, cache, out[f"dA{below}"])  # (n, d)
+            dS = layers.relu_backward(dA, active, out[f"dA{below}"])  # (n, d)
             if network.batch_norm:
-                dS, dgamma, dbeta = layers.batch_norm_backward(dS, norm_cache)  # (n, d), (d,), (d,)
+                dS, dgamma, dbeta = layers.batch_norm_backward(dS, norm_cache, out[f"dS{below}"])  # (n, d), (d,), (d,)
                 gradients[f"gamma{below}"], gradients[f"beta{below}"] = dgamma, dbeta
     return {name: gradients[name] for name in parameters}

@@ -8,7 +8,9 @@ from torch import nn
 from torch.func import functional_call
 
 from models import losses
+from models.augment import flip
 from models.sequential import sequential, state_names
+from models.sgd import sgd
 from networks import CostAndGradients, Evaluation, lambda_per_layer
 
 LOSS = {
@@ -43,34 +45,63 @@ class MLP(nn.Module):
         own = self.layers.state_dict()
         return {name: own[own_name].numpy(force=True).copy() for name, own_name in self.names.items()}
 
+    def array(self, array):
+        """A NumPy array as a tensor where the network is, without a copy if it can: floats in the network's dtype."""
+        weight = next(self.layers.parameters())
+        tensor = torch.as_tensor(array, device=weight.device)
+        return tensor.to(weight.dtype) if tensor.is_floating_point() else tensor
+
     def forward(self, X, training=False):
         """Logits (n, K). In training mode batch norm uses the batch X (n, d) and moves its running statistics."""
-        return self.layers.train(training)(self._tensor(X))
+        return self.layers.train(training)(self.array(X))
 
     def cost_and_gradients(self, X, y, lam):
         """Training mode at X (n, d), y (n,); changes no parameter and no statistic."""
         parameters = {name: p.detach().requires_grad_() for name, p in self.layers.named_parameters()}
         buffers = {name: b.clone() for name, b in self.layers.named_buffers()}
-        logits = functional_call(self.layers.train(), parameters | buffers, self._tensor(X))  # (n, K)
-        loss = LOSS[self.network.loss](logits, self._tensor(y))
-        weights = [parameters[self.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]
-        cost = loss + losses.l2_penalty(weights, lambda_per_layer(lam, self.network.depth))
+        logits = functional_call(self.layers.train(), parameters | buffers, self.array(X))  # (n, K)
+        loss = LOSS[self.network.loss](logits, self.array(y))
+        cost = loss + self._penalty(parameters, lam)
         shapes = self.network.parameter_shapes()
         gradients = torch.autograd.grad(cost, [parameters[self.names[name]] for name in shapes])
         gradients = {name: gradient.numpy(force=True) for name, gradient in zip(shapes, gradients, strict=True)}
         return CostAndGradients(logits.numpy(force=True), loss.item(), cost.item(), gradients)
 
+    def batch(self, X, y, rows, flipped=None):
+        """Those `rows` (n,) of X and y, with the images where `flipped` (n,) is true mirrored."""
+        rows = self.array(rows)
+        batch = X[rows]  # (n, d)
+        if flipped is not None:
+            batch = flip(batch, self.array(flipped))
+        return batch, y[rows]
+
+    def train_step(self, X, y, lam, lr):
+        """One update at X (n, d), y (n,), in training mode and in place. Returns loss and cost before it."""
+        parameters = dict(self.layers.named_parameters())
+        loss = LOSS[self.network.loss](self(X, training=True), y)
+        cost = loss + self._penalty(parameters, lam)
+        gradients = torch.autograd.grad(cost, parameters.values())
+        sgd(parameters, dict(zip(parameters, gradients, strict=True)), lr)
+        return loss.item(), cost.item()
+
     @torch.no_grad()
     def evaluate(self, X, y, lam):
         """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
-        logits, y = self(X), self._tensor(y)  # (n, K)
+        logits, y = self(X), self.array(y)  # (n, K)
         loss = LOSS[self.network.loss](logits, y)
-        weights = [layer.weight for layer in self.layers if isinstance(layer, nn.Linear)]
-        cost = loss + losses.l2_penalty(weights, lambda_per_layer(lam, self.network.depth))
+        cost = loss + self._penalty(dict(self.layers.named_parameters()), lam)
         return Evaluation(loss.item(), cost.item(), (logits.argmax(dim=-1) == y).double().mean().item())
 
-    def _tensor(self, array):
-        """A NumPy array as a tensor on the network's device: floats in its dtype, classes as they are."""
-        weight = next(self.layers.parameters())
-        tensor = torch.as_tensor(array, device=weight.device)
-        return tensor.to(weight.dtype) if tensor.is_floating_point() else tensor
+    @torch.no_grad()
+    def activations(self, X):
+        """What each hidden layer hands on, A (n, m), and the logits (n, K), in evaluation mode."""
+        found, A = [], self.array(X)
+        for module in self.layers.eval():
+            A = module(A)
+            if isinstance(module, nn.ReLU):
+                found.append(A)
+        return [*found, A]
+
+    def _penalty(self, parameters, lam):
+        weights = [parameters[self.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]
+        return losses.l2_penalty(weights, lambda_per_layer(lam, self.network.depth))

@@ -27,6 +27,10 @@ def assert_close(actual, expected, scale=1.0):
     np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-13 * scale)
 
 
+def linear_backward(dS, cache):
+    return layers.linear_backward_input(dS, cache), *layers.linear_backward(dS, cache)
+
+
 @given(rows, units, units, seeds)
 def test_linear(n, d, m, seed):
     rng = np.random.default_rng(seed)
@@ -34,7 +38,7 @@ def test_linear(n, d, m, seed):
     S, cache = layers.linear_forward(X, W, b)
     expected, gradients = autograd(F.linear, (X, W, b), dS)
     assert_close(S, expected)
-    for ours, theirs in zip(layers.linear_backward(dS, cache), gradients, strict=True):
+    for ours, theirs in zip(linear_backward(dS, cache), gradients, strict=True):
         assert_close(ours, theirs)
 
 
@@ -161,11 +165,11 @@ def test_parameters_take_leading_axes_too():
     X, W, b = (rng.standard_normal(shape) for shape in ((4, 5, 3), (4, 2, 3), (4, 2)))
     dS = rng.standard_normal((4, 5, 2))
     S, cache = layers.linear_forward(X, W, b)
-    stacked = layers.linear_backward(dS, cache)
+    stacked = linear_backward(dS, cache)
     for k in range(4):
         alone, cache = layers.linear_forward(X[k], W[k], b[k])
         assert_close(S[k], alone)
-        for ours, single in zip(stacked, layers.linear_backward(dS[k], cache), strict=True):
+        for ours, single in zip(stacked, linear_backward(dS[k], cache), strict=True):
             assert_close(ours[k], single)
 
 
