@@ -2,12 +2,17 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
+from contextlib import contextmanager
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from errors import UserError
+from networks import LOSSES, NAMED, Network, lambda_per_layer
 from training.data import SOURCES
 
 # What a command says with its exit code; 2 is that it could not run.
@@ -37,6 +42,56 @@ def add_common_options(parser):
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where cifar10 or folder is (data)")
 
 
+def add_network_options(parser):
+    """--hidden, --batch-norm and --loss, for a network that has no name here."""
+    parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="another network: its hidden layers")
+    parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
+    parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
+
+
+def chosen_networks(parser, names, options):
+    """The networks of `names`, or the one that the network options describe."""
+    unknown = [name for name in names if name not in NAMED]
+    if unknown:
+        parser.error(f"unknown network {unknown[0]!r}; choose from {', '.join(NAMED)}, or --hidden N,N,...")
+    if options.hidden is None:
+        if options.batch_norm or options.loss:
+            parser.error("--batch-norm and --loss describe a network of your own: give --hidden N,N,... too")
+        return [network for network in NAMED.values() if network.name in names]
+    if names:
+        parser.error("--hidden describes one network of your own: give either names or --hidden")
+    loss = options.loss or "softmax"
+    name = (
+        "-".join(map(str, options.hidden)) + ("-bn" if options.batch_norm else "") + ("-sigmoid" if loss == "sigmoid" else "")
+    )
+    return [Network(name, options.hidden, options.batch_norm, loss)]
+
+
+def sizes(text):
+    return tuple(whole_number(1)(part) for part in text.split(","))
+
+
+def lambdas(text):
+    """An argparse type: "0.01" is a number for all layers, "0.005,0.01" one a layer."""
+    try:
+        per_layer = tuple(float(part) for part in text.split(","))
+        lambda_per_layer(per_layer, len(per_layer))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not lambda: numbers from 0 to 1e100, as 0.01 or 0.005,0.01") from error
+    return per_layer if len(per_layer) > 1 else per_layer[0]
+
+
+def positive(text):
+    """An argparse type: a number over 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number over 0")
+    return number
+
+
 def whole_number(smallest, largest=2**32 - 1):
     """An argparse type: a whole number from `smallest` to `largest`, by default the largest seed of NumPy's RandomState."""
 
@@ -58,6 +113,37 @@ def find_device(name):
     if name == "cuda" and not available:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     return "cuda" if available and name != "cpu" else "cpu"
+
+
+def device_of(settings):
+    """ "auto" is a GPU for PyTorch where there is one; NumPy by hand goes there (with CuPy) only when told to."""
+    by_hand = "manual" in settings.twins
+    return find_device("cpu" if settings.device == "auto" and by_hand else settings.device)
+
+
+def progress_bar(*columns):
+    """On stderr, so that standard output holds the result alone; gone when the work is done. `columns` precede the time."""
+    console = Console(file=sys.stderr)
+    shown = TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn()
+    return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def interruptible():
+    """Ctrl-C (and SIGTERM) inside only make the function that this yields return true; a second Ctrl-C interrupts."""
+    received = []
+
+    def receive(number, frame):
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signals = signal.SIGINT, signal.SIGTERM
+    previous = [signal.signal(number, receive) for number in signals]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def run(main):

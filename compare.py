@@ -2,21 +2,30 @@
 """Hold the hand-derived gradient of every parameter against autograd, the complex step and central differences."""
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 import twins
-from commands import EXIT_CODES, Parser, add_common_options, find_device, run, whole_number
+from commands import (
+    EXIT_CODES,
+    Parser,
+    add_common_options,
+    add_network_options,
+    chosen_networks,
+    find_device,
+    lambdas,
+    progress_bar,
+    run,
+    whole_number,
+)
 from errors import UserError
+from files import check_writable, write_json
 from gradcheck import ORACLES, check, overall
-from networks import LOSSES, NAMED, Network, lambda_per_layer, nonzero_state
-from reporting.files import check_writable, write_json
+from networks import NAMED, nonzero_state
 from reporting.tables import comparison_summary, network_table, show
 from training import data
 
@@ -33,12 +42,13 @@ exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some u
 """
 
 
+PERCENTAGE = TextColumn("{task.percentage:>3.0f}%")
+
+
 def parse(arguments):
     parser = Parser(__doc__, EXAMPLES)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"{', '.join(NAMED)} (all)")
-    parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="another network: its hidden layers")
-    parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
-    parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
+    add_network_options(parser)
     parser.add_argument("--batch-size", type=whole_number(1), default=20, metavar="N", help="images (20)")
     parser.add_argument(
         "--lam", type=lambdas, action="append", metavar="L[,L...]", help="lambda, or one a layer (0; 0.01; 0.01,0.02,...)"
@@ -48,28 +58,10 @@ def parse(arguments):
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
     add_common_options(parser)
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.networks if name not in NAMED]
-    if unknown:
-        parser.error(f"unknown network {unknown[0]!r}; choose from {', '.join(NAMED)}, or --hidden N,N,...")
-    if options.hidden is None and (options.batch_norm or options.loss):
-        parser.error("--batch-norm and --loss describe a network of your own: give --hidden N,N,... too")
-    if options.hidden is not None and options.networks:
-        parser.error("--hidden describes one network of your own: give either names or --hidden")
+    if options.hidden is None and not options.networks and not options.batch_norm and not options.loss:
+        options.networks = list(NAMED)
+    options.networks = chosen_networks(parser, options.networks, options)
     return options
-
-
-def sizes(text):
-    return tuple(whole_number(1)(part) for part in text.split(","))
-
-
-def lambdas(text):
-    """ "0.01" is a number for all layers, "0.005,0.01" one a layer."""
-    try:
-        per_layer = tuple(float(part) for part in text.split(","))
-        lambda_per_layer(per_layer, len(per_layer))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not lambda: numbers from 0 to 1e100, as 0.01 or 0.005,0.01") from error
-    return per_layer if len(per_layer) > 1 else per_layer[0]
 
 
 def oracles(text):
@@ -83,16 +75,6 @@ def oracles(text):
 def default_lambdas(network):
     """None, one for all layers, and another for each: a gradient that takes the lambda of a wrong layer shows only then."""
     return 0.0, 0.01, tuple(0.01 * layer for layer in range(1, network.depth + 1))
-
-
-def chosen_networks(options, outputs):
-    """The networks asked for, with one output a class."""
-    if options.hidden is not None:
-        name = "-".join(map(str, options.hidden)) + ("-bn" if options.batch_norm else "")
-        loss = options.loss or "softmax"
-        name += "-sigmoid" if loss == "sigmoid" else ""
-        return [Network(name, options.hidden, options.batch_norm, loss, outputs=outputs)]
-    return [replace(network, outputs=outputs) for network in NAMED.values() if network.name in (options.networks or NAMED)]
 
 
 def draw_batch(images, options):
@@ -112,7 +94,7 @@ def main(arguments):
         check_writable(options.json)
     images = data.load(options.data, options.data_dir, "45000", options.seed)
     X, y = draw_batch(images, options)
-    networks = chosen_networks(options, len(images.classes))
+    networks = [replace(network, outputs=len(images.classes)) for network in options.networks]
     lambdas_of_each = [options.lam or default_lambdas(network) for network in networks]
     for network, lams in zip(networks, lambdas_of_each, strict=True):
         network.check_batch(len(X))
@@ -126,7 +108,7 @@ def main(arguments):
     for network, lams in zip(networks, lambdas_of_each, strict=True):
         hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
         chain = twins.chain(network, hand.parameters, X.astype(options.dtype), y)
-        with progress_bar() as progress:
+        with progress_bar(PERCENTAGE) as progress:
             bar = progress.add_task(network.name, total=len(options.oracles) * network.parameter_count)
             advance = partial(progress.advance, bar)
             results.append(check(network.name, hand, reference, chain, y, lams, options.oracles, options.dtype, advance))
@@ -143,13 +125,6 @@ def main(arguments):
     if talkative:
         show(*comparison_summary(result))
     return EXIT_CODES[verdict]
-
-
-def progress_bar():
-    """On stderr, so that standard output holds the result alone; gone when the work is done."""
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()
-    console = Console(file=sys.stderr)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,94 @@
 #!/usr/bin/env python3
-"""The gradient checks of the five reports again: each report's own protocol on our gradient, beside ours."""
+"""The five reports again: their gradient checks by their own protocols, and trainings as the course specifies them."""
 
-from rich.console import Console
-from rich.progress import track
+from dataclasses import replace
 
-from commands import EXIT_CODES, Parser, add_common_options, find_device, run
+from commands import EXIT_CODES, Parser, add_common_options, device_of, find_device, interruptible, progress_bar, run
 from gradcheck import overall
-from reporting.tables import gradient_check_table
-from reports.experiments import GRADIENT_CHECKS
-from reports.run import run_gradient_check
+from reporting.tables import gradient_check_table, show
+from reporting.training import training_table
+from reports.experiments import GRADIENT_CHECKS, TRAININGS
+from reports.run import run_gradient_check, run_training, training_folder
 from training import data
+from training.run import load_images
 
 EXAMPLES = """\
 examples:
   python reproduce.py --data cifar10             all of them, on the images that the reports used
-  python reproduce.py 003                        those of report 003
-  python reproduce.py 004-gradcheck-3l           this one
+  python reproduce.py --data cifar10 gradcheck   the gradient checks alone
+  python reproduce.py --data cifar10 004         all of report 004
+  python reproduce.py --data cifar10 000-fig3    this one
+  python reproduce.py --table                    the table of the trainings that are in results/
 
-exit codes: those of compare.py, for our check of each gradient
+A training that was stopped goes on where it was, a finished one is kept.
+exit codes: those of compare.py, for our check of each gradient; 130 stopped by Ctrl-C
 """
 
 
 def main(arguments):
     parser = Parser(__doc__, EXAMPLES)
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="a name, or a report's number (all)")
+    parser.add_argument(
+        "experiments", nargs="*", metavar="EXPERIMENT", help="a name or a part of one, as 004 or gradcheck (all)"
+    )
+    parser.add_argument("--results", default="results", metavar="DIR", help="where trainings are kept (results)")
+    parser.add_argument("--table", action="store_true", help="train nothing: the table of the trainings that are kept")
     add_common_options(parser)
     options = parser.parse_args(arguments)
     for wanted in options.experiments:
-        if not any(matches(wanted, experiment) for experiment in GRADIENT_CHECKS):
-            parser.error(f"unknown experiment {wanted!r}; choose from {', '.join(e.name for e in GRADIENT_CHECKS)}")
-    chosen = [e for e in GRADIENT_CHECKS if not options.experiments or any(matches(w, e) for w in options.experiments)]
-    device = find_device(options.device)
-    images = data.load(options.data, options.data_dir, seed=options.seed)
-    console = Console(stderr=True)
-    results = [
-        run_gradient_check(e, images, options.seed, device)
-        for e in track(chosen, "", console=console, transient=True, disable=not console.is_terminal)
-    ]
-    print(gradient_check_table(chosen, results))
-    return EXIT_CODES[overall(result.ours.verdict for result in results)]
+        if not any(matches(wanted, experiment) for experiment in GRADIENT_CHECKS + TRAININGS):
+            known = ", ".join(experiment.name for experiment in GRADIENT_CHECKS + TRAININGS)
+            parser.error(f"unknown experiment {wanted!r}; choose from {known}")
+    checks, trainings = ([e for e in kind if is_chosen(e, options)] for kind in (GRADIENT_CHECKS, TRAININGS))
+    if options.table:
+        show_trainings(trainings, options.results)
+        return 0
+    with interruptible() as stopped, progress_bar() as bar:
+        task = bar.add_task("", total=len(checks) + len(trainings))
+        code = 0
+        if checks:
+            images = data.load(options.data, options.data_dir, seed=options.seed)
+            results = []
+            for experiment in checks:
+                bar.update(task, description=experiment.name)
+                results.append(run_gradient_check(experiment, images, options.seed, find_device(options.device)))
+                bar.advance(task)
+            show(gradient_check_table(checks, results))
+            code = EXIT_CODES[overall(result.ours.verdict for result in results)]
+        for experiment in trainings:
+            bar.update(task, description=experiment.name)
+            if not trained(experiment, options, stopped):
+                raise KeyboardInterrupt
+            bar.advance(task)
+    if trainings:
+        show_trainings(trainings, options.results)
+    return code
 
 
 def matches(wanted, experiment):
-    return wanted in (experiment.name, experiment.name.partition("-")[0])
+    return wanted == experiment.name or wanted in experiment.name.split("-")
+
+
+def is_chosen(experiment, options):
+    return not options.experiments or any(matches(wanted, experiment) for wanted in options.experiments)
+
+
+def trained(experiment, options, stopped):
+    """Whether both twins have run to their end."""
+    for twin in ("manual", "torch"):
+        settings = replace(experiment.settings, implementation=twin, data=options.data, data_dir=options.data_dir)
+        images = load_images(settings)
+        settings = replace(settings, seed=options.seed, device=options.device, images=len(images.train.labels))
+        folder = training_folder(options.results, experiment, twin)
+        if not run_training(settings, images, folder, device_of(settings), stopped):
+            return False
+    return True
+
+
+def show_trainings(trainings, results):
+    folders = {e: {twin: training_folder(results, e, twin) for twin in ("manual", "torch")} for e in trainings}
+    finished = [e for e in trainings if all(folder.read_result() for folder in folders[e].values())]
+    found = [{twin: folder.read_result() for twin, folder in folders[e].items()} for e in finished]
+    print(training_table(finished, found))
 
 
 if __name__ == "__main__":

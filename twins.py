@@ -1,5 +1,7 @@
 """The one place that builds a network: its two twins from the same numbers, and the chain that differences walk along."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -21,6 +23,20 @@ def training_twin(implementation, network, state, dtype="float32", device="cpu")
     if implementation == "manual":
         return manual.MLP(network, state, np.dtype(dtype), device)
     return models.MLP(network, state, getattr(torch, dtype), device)
+
+
+@contextmanager
+def shared_cores(implementations):
+    """Inside, PyTorch takes one core if the NumPy twin trains beside it.
+
+    Each keeps a pool of threads that spin while they wait; turn by turn on the same cores, two pools are five times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if len(implementations) > 1 else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def chain(network, parameters, X, y):

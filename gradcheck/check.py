@@ -4,7 +4,7 @@ import copy
 import re
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,18 @@ class NetworkResult:
     forward: list
     tensors: list
 
+    def with_faults(self, faults):
+        """The same result with more faults, which fail it."""
+        return replace(self, faults=self.faults + faults, verdict="fail" if faults else self.verdict)
 
-def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64", advance=lambda entries: None):
+
+def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64", advance=lambda count: None, sample=None):
     """Checks `hand.cost_and_gradients` at chain.X and y, in training mode, for each lambda of `lams`.
 
     `hand` and `reference` hold the same state and answer to one protocol, `cost_and_gradients(X, y, lam)` and `state()`;
     `reference` works in float64, `hand` in `dtype`. `chain` is hand's forward pass. `advance(entries)` reports progress,
-    in entries of one oracle. Raises UserError where the data are not finite.
+    in entries of one oracle. `sample` maps each tensor to the flat indices of the entries to check; None is all of them.
+    Raises UserError where the data are not finite.
     """
     started = time.perf_counter()
     if not np.isfinite(chain.X).all():
@@ -65,9 +70,12 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
         switched = not chain.same_pattern(chain.at(chain.parameters | {"X": chain.X}, dtype))
         largest = np.array([[max(np.abs(g).max() for g in r.gradients.values())] for r in references])  # (lambdas, 1)
         tensors = []
-        for tensor in chain.parameters:
-            estimates = {oracle: _estimate(oracle, tensor, chain, references, lams, advance) for oracle in oracles}
-            tensors.append(_tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, largest, switched))
+        for tensor, array in chain.parameters.items():
+            entries = np.arange(array.size) if sample is None else sample[tensor]
+            estimates = {oracle: _estimate(oracle, tensor, entries, chain, references, lams, advance) for oracle in oracles}
+            tensors.append(
+                _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched)
+            )
     found = [row["verdict"] for row in forward] + [name for row in tensors for name in verdict.VERDICTS if row[name]]
     return NetworkResult(
         name=name,
@@ -101,18 +109,18 @@ def _rounding(reference, chain, y, lam, dtype):
     return rounding_uncertainty(evaluate, reference.state() | {"X": chain.X}, dtype)
 
 
-def _estimate(oracle, tensor, chain, references, lams, advance):
-    """What `oracle` says of the gradient of `tensor`, for each lambda."""
+def _estimate(oracle, tensor, entries, chain, references, lams, advance):
+    """What `oracle` says of the gradient of `tensor` at `entries`, for each lambda."""
     if oracle == "autograd":
-        derivative = np.array([reference.gradients[tensor].ravel() for reference in references])  # (lambdas, entries)
+        derivative = np.array([reference.gradients[tensor].ravel()[entries] for reference in references])  # (lambdas, entries)
         advance(derivative.shape[1])
         return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
     per_layer = [lambda_per_layer(lam, chain.depth) for lam in lams]
     kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
     own = [lam[int(layer) - 1] if kind == "W" else 0.0 for lam in per_layer]  # (lambdas,)
     if oracle == "complex-step":
-        return complex_step(chain, tensor, own, advance)
-    return central_difference(chain, tensor, own, [chain.penalty(lam) for lam in per_layer], advance)
+        return complex_step(chain, tensor, entries, own, advance)
+    return central_difference(chain, tensor, entries, own, [chain.penalty(lam) for lam in per_layer], advance)
 
 
 def _forward_row(quantity, answers, references, roundings, rtol):
@@ -123,7 +131,7 @@ def _forward_row(quantity, answers, references, roundings, rtol):
     return {
         "name": quantity,
         "verdict": "pass" if comparison.agrees.all() else "fail",
-        **verdict.summary(comparison, ours, theirs, shape),
+        **verdict.summary(comparison, ours, theirs, shape, np.arange(ours.shape[1])),
     }
 
 
@@ -168,9 +176,9 @@ def _gradient(answer, tensor, shape):
     return gradient.ravel().astype(np.float64) if fits else np.full(np.prod(shape), np.nan)
 
 
-def _tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, largest, switched):
+def _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched):
     shape = chain.parameters[tensor].shape
-    ours = np.array([_gradient(answer, tensor, shape) for answer in answers])  # (lambdas, entries)
+    ours = np.array([_gradient(answer, tensor, shape)[entries] for answer in answers])  # (lambdas, entries)
     rounding = np.array([[r[tensor]] for r in roundings])  # (lambdas, 1)
     # What an uncertainty is large against: the tensor's derivatives, or the network's where the tensor's are but rounding.
     own = np.array([[np.abs(r.gradients[tensor]).max()] for r in references])  # (lambdas, 1)
@@ -181,9 +189,9 @@ def _tensor_row(tensor, chain, answers, references, estimates, roundings, rtol, 
     return {
         "name": tensor,
         "shape": list(shape),
-        "entries": ours.shape[1],
+        "entries": int(np.prod(shape)),
         "checked": sum(counts.values()) - counts["undecided"],
         **counts,
         "diagnosis": None,
-        "oracles": {o: verdict.summary(c, ours, estimates[o].derivative, shape) for o, c in comparisons.items()},
+        "oracles": {o: verdict.summary(c, ours, estimates[o].derivative, shape, entries) for o, c in comparisons.items()},
     }

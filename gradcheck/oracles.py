@@ -1,8 +1,9 @@
 """Three independent derivations of a gradient, at every entry: each answers with the derivative and how far to trust it.
 
-An `Estimate` holds, for one tensor and each lambda, the derivative and its absolute `uncertainty`, (lambdas, entries), and
-which entries had a ReLU change sign inside the stencil first used, `crossed` (entries,). An entry whose uncertainty is
-infinite could not be decided. The cost is J = loss + sum_l lambda_l sum W_l^2; only the loss is run again for each entry.
+An `Estimate` holds, for some entries of one tensor and each lambda, the derivative and its absolute `uncertainty`,
+(lambdas, entries), and which of them had a ReLU change sign inside the stencil first used, `crossed` (entries,). An entry
+whose uncertainty is infinite could not be decided. The cost is J = loss + sum_l lambda_l sum W_l^2; only the loss is run
+again for each entry.
 """
 
 from typing import NamedTuple
@@ -38,29 +39,30 @@ def penalty_change(W, lam_l, step):
     return lam_l * (moved * moved - W * W)  # (P,)
 
 
-def complex_step(chain, tensor, lams, advance):
+def complex_step(chain, tensor, entries, lams, advance):
     """dJ/dw = Im J(w + ih) / h (Squire and Trapp 1998): no subtraction, so no cancellation, whatever h.
 
-    `lams` holds lambda of this tensor's layer, zero for what is not penalised. `advance(entries)` reports progress.
+    `entries` are flat indices. `lams` holds lambda of this tensor's layer, zero for what is not penalised.
+    `advance(count)` reports progress.
     The uncertainty is left at zero: the arithmetic rounds like any gradient, which `rounding.py` measures.
     """
     w = chain.parameters[tensor].ravel()
     step = 1j * COMPLEX_STEP
 
-    def derivative(entries):
-        losses, _ = chain.losses(tensor, entries, step)  # (P,)
-        costs = [losses + penalty_change(w[entries], lam_l, step) for lam_l in lams]
+    def derivative(piece):
+        losses, _ = chain.losses(tensor, piece, step)  # (P,)
+        costs = [losses + penalty_change(w[piece], lam_l, step) for lam_l in lams]
         return np.imag(costs) / COMPLEX_STEP  # (lambdas, P)
 
     derivatives = []
-    for piece in in_threads(derivative, chain.pieces(tensor, np.arange(w.size))):
+    for piece in in_threads(derivative, chain.pieces(tensor, entries)):
         derivatives.append(piece)
         advance(piece.shape[1])
     derivatives = np.concatenate(derivatives, axis=1)  # (lambdas, entries)
-    return Estimate(derivatives, np.zeros_like(derivatives), np.zeros(w.size, bool))
+    return Estimate(derivatives, np.zeros_like(derivatives), np.zeros(len(entries), bool))
 
 
-def central_difference(chain, tensor, lams, penalties, advance):
+def central_difference(chain, tensor, entries, lams, penalties, advance):
     """dJ/dw = (J(w+h) - J(w-h)) / 2h, with its own error from the values of the stencil.
 
     D(h) - J' is h^2/6 J''' + ..., so D(2h) - D(h) is three times the truncation error of D(h): taken whole. The fourth
@@ -73,19 +75,19 @@ def central_difference(chain, tensor, lams, penalties, advance):
     logits = chain.base[1][-1]  # (n, K)
     base = chain.loss(logits) + penalties  # (lambdas, 1)
 
-    def stencil(entries, step):
-        costs, crossed = {0: base}, np.zeros(len(entries), bool)
+    def stencil(piece, step):
+        costs, crossed = {0: base}, np.zeros(len(piece), bool)
         for k in (-2, -1, 1, 2):
-            losses, changed = chain.losses(tensor, entries, k * step)  # (P,)
-            costs[k] = losses + (penalties + penalty_change(w[entries], lams, k * step))  # (lambdas, P)
+            losses, changed = chain.losses(tensor, piece, k * step)  # (P,)
+            costs[k] = losses + (penalties + penalty_change(w[piece], lams, k * step))  # (lambdas, P)
             crossed |= changed
         near = (costs[1] - costs[-1]) / (2 * step)
         far = (costs[2] - costs[-2]) / (4 * step)
         fourth = costs[-2] - 4 * costs[-1] + 6 * costs[0] - 4 * costs[1] + costs[2]
         return near, np.abs(far - near), fourth, crossed
 
-    def difference(entries, step, progress=lambda entries: None):
-        found = in_threads(lambda piece: stencil(piece, step), chain.pieces(tensor, entries))
+    def difference(chosen, step, progress=lambda count: None):
+        found = in_threads(lambda piece: stencil(piece, step), chain.pieces(tensor, chosen))
         columns = []
         for piece in found:
             columns.append(piece)
@@ -93,7 +95,7 @@ def central_difference(chain, tensor, lams, penalties, advance):
         return [np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)]
 
     step = CENTRAL_STEP
-    derivative, truncation, fourth, crossed = difference(np.arange(w.size), step, advance)
+    derivative, truncation, fourth, crossed = difference(entries, step, advance)
     squares = (fourth**2).sum(axis=1, where=~crossed, keepdims=True) / max((~crossed).sum(), 1)  # (lambdas, 1)
     # Never below the rounding of J and of the logits it comes from: few entries could miss it by luck, and entries that
     # cannot move the loss (dead units, constant pixels) have no noise and thin out that of the others.
@@ -106,7 +108,7 @@ def central_difference(chain, tensor, lams, penalties, advance):
         if not pending.size:
             break
         step /= SHRINK
-        again, truncation, _, still = difference(pending, step)
+        again, truncation, _, still = difference(entries[pending], step)
         derivative[:, pending] = again
         uncertainty[:, pending] = truncation + SIGMAS * noise / (np.sqrt(2) * step)
         pending = pending[still]

@@ -72,10 +72,11 @@ def count(comparisons, crossed, switched=False):
     return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
 
 
-def summary(comparison, hand, reference, shape):
+def summary(comparison, hand, reference, shape, entries):
     """The worst errors over all decided entries and lambdas, as JSON has them: None stands for what is not finite.
 
-    "worst" is the entry furthest past its tolerance, or nearest to it; `shape` is that of the tensor, for its index.
+    "worst" is the entry furthest past its tolerance, or nearest to it; for its index, `shape` is that of the tensor and
+    `entries` the flat indices of those compared.
     """
     c = comparison
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -83,7 +84,7 @@ def summary(comparison, hand, reference, shape):
     ratio = np.where(np.isfinite(c.absolute), ratio, np.inf)
     ratio = np.where(c.decided, ratio, -1.0)
     at = np.unravel_index(ratio.argmax(), ratio.shape)
-    index = np.unravel_index(at[1], shape) if shape else ()
+    index = np.unravel_index(entries[at[1]], shape) if shape else ()
     return {
         "max_abs_error": _number(np.max(c.absolute, where=c.decided, initial=0)),
         "max_rel_error": _number(np.max(c.error, where=c.decided, initial=0)),

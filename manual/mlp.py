@@ -52,11 +52,15 @@ class MLP:
 
     def state(self):
         """A copy of parameters and statistics as NumPy arrays, by name."""
-        return {name: to_numpy(array) for name, array in (self.parameters | self.statistics).items()}
+        return {name: np.array(to_numpy(array)) for name, array in (self.parameters | self.statistics).items()}
 
     def array(self, array):
         """A NumPy array where the network is, without a copy if it is there: floats in the network's dtype."""
         return self.xp.asarray(array, self.dtype if array.dtype.kind == "f" else None)
+
+    def to_numpy(self, array):
+        """The same numbers as a NumPy array."""
+        return to_numpy(array)
 
     def forward(self, X, training=False):
         """Logits (n, K). In training mode batch norm uses the batch X (n, d) and moves its running statistics."""
@@ -72,7 +76,8 @@ class MLP:
         loss, loss_cache = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam)
         gradients = backward(self.network, self.parameters, caches, loss_cache, lam)
-        return CostAndGradients(logits, float(loss), float(cost), gradients)
+        gradients = {name: to_numpy(gradient) for name, gradient in gradients.items()}
+        return CostAndGradients(to_numpy(logits), float(loss), float(cost), gradients)
 
     def batch(self, X, y, rows, flipped=None):
         """Those `rows` (n,) of X and y, with the images where `flipped` (n,) is true mirrored. The next call overwrites X."""

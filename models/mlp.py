@@ -51,6 +51,10 @@ class MLP(nn.Module):
         tensor = torch.as_tensor(array, device=weight.device)
         return tensor.to(weight.dtype) if tensor.is_floating_point() else tensor
 
+    def to_numpy(self, tensor):
+        """The same numbers as a NumPy array."""
+        return tensor.numpy(force=True)
+
     def forward(self, X, training=False):
         """Logits (n, K). In training mode batch norm uses the batch X (n, d) and moves its running statistics."""
         return self.layers.train(training)(self.array(X))

@@ -168,8 +168,13 @@ def gradient_check_table(experiments, results):
         heads = zip_longest((experiment.name,), (" / ".join(errors),), (f"{ours.verdict}, {verified(ours.tensors)}",))
         for (name, error, verdict), quantity in zip_longest(heads, experiment.reported, fillvalue=("", "", "")):
             rows.append((name, quantity, experiment.reported[quantity], measured[quantity], error, verdict))
+    return markdown(rows)
+
+
+def markdown(rows):
+    """Rows of text, the first of them the head, as a Markdown table."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
+    rows = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
     return "\n".join(
         "| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     )

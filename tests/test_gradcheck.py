@@ -33,6 +33,10 @@ def ignore(entries):
     pass
 
 
+def all_entries(chain, tensor):
+    return np.arange(chain.parameters[tensor].size)
+
+
 @pytest.mark.parametrize("lam", [0.0, 0.3])
 def test_central_differences_equal_plain_ones(network, lam):
     p = Problem(network)
@@ -40,7 +44,7 @@ def test_central_differences_equal_plain_ones(network, lam):
     penalty = p.chain.penalty(lambda_per_layer(lam, network.depth))
     for tensor, expected in plain.items():
         own = lam if tensor.startswith("W") else 0.0
-        estimate = central_difference(p.chain, tensor, [own], [penalty], ignore)
+        estimate = central_difference(p.chain, tensor, all_entries(p.chain, tensor), [own], [penalty], ignore)
         assert not estimate.crossed.any()
         # Both round differently: by eps J / h each.
         np.testing.assert_allclose(estimate.derivative[0], expected.ravel(), rtol=0, atol=2e-9, err_msg=tensor)
@@ -49,7 +53,7 @@ def test_central_differences_equal_plain_ones(network, lam):
 def test_complex_step_equals_plain_one(network):
     p, h, lam = Problem(network), 1e-100, 0.3
     for tensor, array in p.hand.parameters.items():
-        estimate = complex_step(p.chain, tensor, [lam if tensor.startswith("W") else 0.0], ignore)
+        estimate = complex_step(p.chain, tensor, all_entries(p.chain, tensor), [lam if tensor.startswith("W") else 0.0], ignore)
         for entry in range(array.size):
             moved = {name: a.astype(complex) for name, a in p.hand.parameters.items()}
             moved[tensor].ravel()[entry] += 1j * h
@@ -70,7 +74,7 @@ def test_uncertainty_covers_the_error_of_central_differences(network):
     p = Problem(network, n=9)
     exact = p.torch.cost_and_gradients(p.X, p.y, 0.0).gradients
     for tensor in p.chain.parameters:
-        estimate = central_difference(p.chain, tensor, [0.0], [0.0], ignore)
+        estimate = central_difference(p.chain, tensor, all_entries(p.chain, tensor), [0.0], [0.0], ignore)
         error = np.abs(estimate.derivative[0] - exact[tensor].ravel())
         assert (error <= estimate.uncertainty[0]).all()
         assert estimate.uncertainty.max() < 1e-7
@@ -78,10 +82,13 @@ def test_uncertainty_covers_the_error_of_central_differences(network):
 
 def test_pieces_cover_every_entry_once(monkeypatch):
     p = Problem(SMALL["bn"])
-    whole = complex_step(p.chain, "W1", [0.1], ignore).derivative
+    whole = complex_step(p.chain, "W1", all_entries(p.chain, "W1"), [0.1], ignore).derivative
     monkeypatch.setattr(gradcheck.chain, "PIECE", 100)
     assert len(list(p.chain.pieces("W1", np.arange(42)))) == 6
-    np.testing.assert_allclose(complex_step(p.chain, "W1", [0.1], ignore).derivative, whole, rtol=1e-12, atol=1e-16)
+    pieces = complex_step(p.chain, "W1", all_entries(p.chain, "W1"), [0.1], ignore).derivative
+    np.testing.assert_allclose(pieces, whole, rtol=1e-12, atol=1e-16)
+    some = complex_step(p.chain, "W1", np.array([17, 3]), [0.1], ignore).derivative
+    np.testing.assert_allclose(some, whole[:, [17, 3]], rtol=1e-12, atol=1e-16)
 
 
 def crossed_entries(problem, tensor, step):
@@ -106,7 +113,7 @@ def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
     p = Problem(SMALL[name], n=8)
     total = 0
     for tensor in p.chain.parameters:
-        estimate = central_difference(p.chain, tensor, [0.0], [0.0], ignore)
+        estimate = central_difference(p.chain, tensor, all_entries(p.chain, tensor), [0.0], [0.0], ignore)
         expected = crossed_entries(p, tensor, 5e-3)
         assert (estimate.crossed == expected).all(), tensor
         total += expected.sum()
@@ -257,7 +264,7 @@ def test_worst_entry_is_the_wrong_one():
     hand = np.zeros((2, 12))
     hand[1, 7] = 1e-3
     comparison = verdict.compare(hand, np.zeros((2, 12)), np.zeros((2, 12)), np.zeros((2, 1)), 1e-11, np.ones((2, 1)))
-    worst = verdict.summary(comparison, hand, np.zeros((2, 12)), (3, 4))["worst"]
+    worst = verdict.summary(comparison, hand, np.zeros((2, 12)), (3, 4), np.arange(12))["worst"]
     assert (worst["index"], worst["manual"], worst["reference"]) == ([1, 3], 1e-3, 0.0)
 
 
@@ -284,7 +291,7 @@ def test_smallest_error_that_is_found(dtype, error):
 
 def test_central_difference_alone_finds_a_few_of_its_uncertainties():
     p = Problem(SMALL["relu"], n=9)
-    uncertainty = central_difference(p.chain, "b1", [0.0], [0.0], ignore).uncertainty.max()
+    uncertainty = central_difference(p.chain, "b1", all_entries(p.chain, "b1"), [0.0], [0.0], ignore).uncertainty.max()
     honest = p.hand.cost_and_gradients
 
     def wrong(X, y, lam):

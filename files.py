@@ -25,15 +25,20 @@ def check_writable(path):
 
 
 def write_json(path, result):
-    """Writes `result` to the file `path`, under a temporary name first, or to standard output for "-"."""
+    """Writes `result` to the file `path`, whole or not at all, or to standard output for "-"."""
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
         return
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path, content):
+    """Writes the file under a temporary name and renames it: whoever looks sees the old one or the new one."""
     path = Path(os.path.realpath(path))
     partial = temporary(path)
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         raise UserError(

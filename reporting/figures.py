@@ -1,0 +1,95 @@
+"""The figures of training runs, from their files alone: curves, weights as images, how probable the true class is."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from networks import IMAGE_PIXELS, IMAGE_SHAPE
+from reporting.training import twins_of
+from training.settings import plan
+
+# Colours that people with any colour vision tell apart (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+RIGHT, WRONG = COLOURS[:2]
+AXES = {"cost": "cost", "loss": "loss", "accuracy": "accuracy", "lr": "learning rate"}
+
+
+def draw(runs, path):
+    """Draws what the files of `runs` (RunFolders) hold into the folder `path`. Returns the names of the files.
+
+    Several runs stand in one figure: their curves in the same panels, the rest side by side.
+    """
+    figures = {"curves.png": curves(runs)}
+    if all(run.read_result() for run in runs):
+        figures["probability.png"] = probability(runs)
+        if all(shows_images(run.settings().network) for run in runs):
+            figures["weights.png"] = weights(runs)
+    for name, figure in figures.items():
+        figure.savefig(path / name, dpi=120)
+    return list(figures)
+
+
+def shows_images(network):
+    return network.depth == 1 and network.inputs == IMAGE_PIXELS
+
+
+def curves(runs):
+    """Cost, loss, accuracy and learning rate against updates: training full, validation dashed, a second twin as dots."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    panels = dict(zip(AXES, figure.subplots(2, 2).flat, strict=True))
+    for run, colour in zip(runs, COLOURS * len(runs), strict=False):
+        rows = run.rows()
+        updates = [row["update"] for row in rows]
+        for twin, named in enumerate(twins_of(rows[0]) if rows else ()):
+            for part, label in (("train", "training"), ("val", "validation")):
+                of_twin = [twins_of(row)[named][part] for row in rows]
+                words = [run.path.name if len(runs) > 1 else "", named if "torch" in rows[0] else "", label]
+                style = {"color": colour if part == "train" or len(runs) > 1 else WRONG, "label": " ".join(filter(None, words))}
+                style |= {"linestyle": "-" if part == "train" else "--"} if twin == 0 else {"linestyle": "", "marker": "."}
+                for quantity in ("cost", "loss", "accuracy"):
+                    panels[quantity].plot(updates, [measures[quantity] for measures in of_twin], **style)
+        settings = run.settings()
+        rate = plan(settings, settings.images).lr
+        panels["lr"].plot([rate(t) for t in range(max(updates, default=0) + 1)], color=colour)
+    for quantity, panel in panels.items():
+        panel.set(xlabel="updates", ylabel=AXES[quantity])
+        panel.grid(alpha=0.3)
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        panel.set_ylim(bottom=0)
+    panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.legend(*panels["cost"].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def probability(runs):
+    """How probable the network holds the true class of each test image, right and wrong predictions apart."""
+    found = [(run, name, result) for run in runs for name, result in twins_of(run.read_result()).items()]
+    figure = Figure(figsize=(1 + 4.5 * len(found), 4), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for panel, (run, name, result) in zip(panels, found, strict=True):
+        histogram = result["probability_of_true_class"]
+        edges = np.linspace(0, 1, histogram["bins"] + 1)
+        for key, colour in (("right", RIGHT), ("wrong", WRONG)):
+            counts = histogram[key]
+            panel.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=f"predicted {key} ({sum(counts):,})")
+        network = run.settings().network
+        panel.set(title=f"{network.name}, {name}: {network.loss}", xlabel="probability of the true class", xlim=(0, 1))
+        panel.legend(frameon=False)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("test images")
+    return figure
+
+
+def weights(runs):
+    """Each row of W1 of a one-layer network as an image, one row of images a twin; each image uses its own full range."""
+    found = [(run, name, state) for run in runs for name, state in run.read_checkpoint().states.items()]
+    rows = len(found[0][2]["W1"])
+    figure = Figure(figsize=(1.2 * rows, 1.75 * len(found)), layout="constrained")
+    for part, (run, name, state) in zip(np.atleast_1d(figure.subfigures(len(found), 1)), found, strict=True):
+        part.suptitle(f"W1 of {run.settings().network.name}, {name}, lambda {run.settings().lam}", fontsize=10)
+        for panel, row, title in zip(part.subplots(1, rows), state["W1"], run.read_result()["classes"], strict=True):
+            image = row.reshape(IMAGE_SHAPE).transpose(1, 2, 0)  # (32, 32, 3)
+            panel.imshow((image - image.min()) / (np.ptp(image) or 1))
+            panel.set_title(title, fontsize=8)
+            panel.axis("off")
+    return figure

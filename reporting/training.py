@@ -1,0 +1,93 @@
+"""A training run in sentences and a table, from the dicts that its files hold."""
+
+from reporting.tables import SHORT, markdown, number, table_with, verified, worst_error
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def plan_sentence(run):
+    """What is about to happen, in one line."""
+    s, plan = run.settings, run.plan
+    rate = f"{s.lr_min:g} to {s.lr_max:g}" if s.schedule == "cyclical" else f"{s.lr:g}"
+    start = f", from update {run.progress.update:,}" if run.progress.update else ""
+    images = f"{len(run.images.train.labels):,} images of {s.data}"
+    return (
+        f"{s.network.name}, {s.implementation}, {s.dtype} on {run.device}: {images} in "
+        f"batches of {plan.batch_size:,}, {plan.updates:,} updates ({plan.updates / plan.per_epoch:g} epochs){start}, "
+        f"{s.schedule} lr {rate}, lambda {s.lam}"
+    )
+
+
+def verification_sentence(network):
+    """What the check before the first update found; `network` is a network of compare's JSON."""
+    oracles = network["tensors"][0]["oracles"]
+    errors = (f"{SHORT[o]} {worst_error(t['oracles'][o] for t in network['tensors'])}" for o in oracles)
+    return f"{verified(network['tensors'])} entries in {network['seconds']:.1f} s; worst relative error: {', '.join(errors)}"
+
+
+def record_line(row, updates):
+    """A record as a line of text, for a run that nobody watches."""
+    parts = "  ".join(
+        f"{part} loss {row[part]['loss']:.4f} cost {row[part]['cost']:.4f} accuracy {row[part]['accuracy']:.2%}"
+        for part in ("train", "val")
+    )
+    apart = f"  apart: logits {number(row['apart']['logits'])}" if "apart" in row else ""
+    return f"{row['update']:>{len(str(updates))}}/{updates}  lr {row['lr']:.2e}  {parts}{apart}"
+
+
+def result_table(result):
+    """Loss, cost and accuracy of each part; of each twin if there are two."""
+    table = table_with(f"{result['network']}, {result['updates']:,} updates", ("", "part"), ("loss", "cost", "accuracy"))
+    for name, found in twins_of(result).items():
+        for key, part in PARTS.items():
+            measures = found[key]
+            cells = f"{measures['loss']:.4f}", f"{measures['cost']:.4f}", f"{measures['accuracy']:.2%}"
+            table.add_row(name if key == "train" else "", part, *cells)
+    return table
+
+
+def twins_of(row):
+    """Of a result or a row of metrics: what it says of each twin, by name."""
+    second = {"torch": row["torch"]} if "torch" in row else {}
+    return {"manual" if second else row.get("implementation", ""): row} | second
+
+
+def sentences(result):
+    """What stands below the table: how far apart two twins ended, what records cost, and whether nobody verified."""
+    if "apart" in result:
+        yield apart_sentence(result["apart"])
+    records = result["seconds_of"]["records"] / result["seconds"]
+    yield f"{result['seconds']:.1f} s, {records:.0%} of them for the records; --record-every sets how many there are"
+    if result["verify"] == "off":
+        yield "[bold yellow]THE GRADIENT WAS NOT VERIFIED (--verify off)[/]"
+
+
+def apart_sentence(apart):
+    relu = apart["relu"]
+    where = f", the first of them in hidden layer {relu['layer']}" if relu["differ"] else ""
+    return (
+        f"the twins are apart by (relative): logits {number(apart['logits'])}, cost {number(apart['cost'])}, "
+        f"weights {number(apart['weights'])} ({apart['worst']}); {relu['differ']:,} of {relu['units']:,} ReLUs differ{where}"
+    )
+
+
+def training_table(experiments, results):
+    """The trainings as a Markdown table: what is expected, and what both twins got; `results` holds a dict by twin for each."""
+    rows = [("run", "network", "lambda", "measured", "expected", "manual", "torch", "verdict")]
+    for e, found in zip(experiments, results, strict=True):
+        values = [found[twin][e.part][e.quantity] * (100 if e.quantity == "accuracy" else 1) for twin in ("manual", "torch")]
+        digits, unit = (2, " %") if e.quantity == "accuracy" else (4, "")
+        within = all(e.low <= value <= e.high for value in values)
+        close = e.quantity != "accuracy" or abs(values[0] - values[1]) <= 1
+        rows.append(
+            (
+                e.name,
+                e.settings.network.name,
+                f"{e.settings.lam:g}",
+                f"{PARTS[e.part]} {e.quantity}",
+                f"{e.low:g} to {e.high:g}{unit}",
+                *(f"{value:.{digits}f}{unit}" for value in values),
+                "yes" if within and close else "NO: " + ("the twins differ" if within else "out of range"),
+            )
+        )
+    return markdown(rows)

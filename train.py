@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Train one network, by hand-written backpropagation, by PyTorch, or by both side by side; its gradient is verified first."""
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from rich.progress import TextColumn
+
+from commands import (
+    EXIT_CODES,
+    Parser,
+    add_common_options,
+    add_network_options,
+    chosen_networks,
+    device_of,
+    interruptible,
+    lambdas,
+    positive,
+    progress_bar,
+    run,
+    whole_number,
+)
+from errors import UserError
+from networks import NAMED, weight_std
+from reporting.figures import draw
+from reporting.tables import comparison_summary, network_table, show
+from reporting.training import plan_sentence, record_line, result_table, sentences, verification_sentence
+from training import data
+from training.loop import Diverged
+from training.run import Run, load_images
+from training.run_folder import RunFolder
+from training.settings import IMPLEMENTATIONS, SCHEDULES, Settings
+
+EXAMPLES = """\
+examples:
+  python train.py two-layer                                        the hand-written network, two cycles, synthetic images
+  python train.py two-layer --data cifar10 --lam 0.01 --init xavier --step-size 800 --cycles 3
+  python train.py three-layer-bn --implementation torch --data cifar10 --split 45000 --lam 0.005
+  python train.py nine-layer --implementation both --dtype float64 --updates 200
+  python train.py one-layer --schedule constant --lr 0.001 --epochs 40 --init 0.01
+  python train.py --resume runs/two-layer-manual-1                 go on where a run stopped
+
+exit codes: 0 trained, 1 the gradient is wrong or the training diverged, 2 could not run, 130 stopped by Ctrl-C
+"""
+
+# What may be said anew when a run goes on: where it runs and what is checked, not what is trained.
+RESUMABLE = {"resume", "implementation", "device", "data_dir", "verify"}
+CYCLICAL = {"lr_min": "--lr-min", "lr_max": "--lr-max", "step_size": "--step-size", "cycles": "--cycles"}
+STEP = {"decay_every": "--decay-every", "decay_at": "--decay-at"}
+
+
+def parse(arguments):
+    """The options that were given, by name: only those."""
+    parser = Parser(__doc__, EXAMPLES)
+    default = Settings(network=None)
+    add = parser.add_argument
+    add("networks", nargs="*", metavar="NETWORK", help=", ".join(NAMED))
+    add_network_options(parser)
+    add("--implementation", choices=IMPLEMENTATIONS, help="NumPy by hand, PyTorch, or both side by side (manual)")
+    add_common_options(parser)
+    add("--split", choices=data.SPLITS, help="images to train on and to validate on (small: 10,000 and 10,000)")
+    add("--images", type=whole_number(1), metavar="N", help="train on the first N images of the training part alone (all)")
+    add("--augment", choices=("flip",), help="mirror each image left to right with probability 0.5")
+    add("--no-shuffle", dest="shuffle", action="store_false", help="keep the order of the images in every epoch")
+    add("--init", type=initial, metavar="I", help="he, xavier (variance 1/fan_in), or a standard deviation (he)")
+    add("--lam", type=lambdas, metavar="L[,L...]", help="lambda of the L2 penalty, or one a layer (0)")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"images an update ({default.batch_size})")
+    sizes.add_argument("--batches-per-epoch", type=whole_number(1), metavar="N", help="updates an epoch, instead")
+    add("--schedule", choices=SCHEDULES, help="of the learning rate (cyclical)")
+    add("--lr-min", type=positive, metavar="LR", help=f"cyclical: where each cycle starts and ends ({default.lr_min:g})")
+    add("--lr-max", type=positive, metavar="LR", help=f"cyclical: the middle of each cycle ({default.lr_max:g})")
+    add("--step-size", type=whole_number(1), metavar="N", help="cyclical: updates of half a cycle, n_s (5 epochs)")
+    add("--lr", type=positive, metavar="LR", help=f"constant and step: the learning rate at first ({default.lr:g})")
+    decay = parser.add_mutually_exclusive_group()
+    decay.add_argument("--decay-every", type=whole_number(1), metavar="K", help="step: divide lr by 10 every K epochs")
+    decay.add_argument("--decay-at", type=epochs, metavar="E,E,...", help="step: divide lr by 10 after these epochs")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--cycles", type=whole_number(1), metavar="N", help="cyclical: how long, in cycles (2)")
+    length.add_argument("--epochs", type=whole_number(1), metavar="N", help="how long, in epochs (40 if not cyclical)")
+    length.add_argument("--updates", type=whole_number(1), metavar="N", help="how long, in updates")
+    add("--dtype", choices=("float32", "float64"), help="of all that is trained (float32)")
+    add("--verify", choices=("subset", "full", "off"), help="entries of the gradient checked before the first update (subset)")
+    add("--record-every", type=whole_number(1), metavar="N", help="updates between records (a tenth of a cycle, or an epoch)")
+    add("--out", metavar="DIR", help="the run's folder (runs/NETWORK-IMPLEMENTATION-1, -2, ...)")
+    add("--resume", metavar="DIR", help="go on with the run in this folder, as if it had never stopped")
+
+    unset = object()
+    names = [action.dest for action in parser._actions if action.dest != "help"]
+    options = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, unset)))
+    given = {name: value for name, value in vars(options).items() if value is not unset and value != []}
+    if "resume" in given:
+        for name in given.keys() - RESUMABLE:
+            parser.error(f"--resume goes on with the settings of the run; drop {name.replace('_', '-')}")
+        return given
+    for name in ("hidden", "batch_norm", "loss"):
+        setattr(options, name, given.pop(name, None))
+    networks = chosen_networks(parser, given.pop("networks", []), options)
+    if len(networks) != 1:
+        parser.error(f"name one network to train: {', '.join(NAMED)}, or --hidden N,N,...")
+    check_schedule(parser, given)
+    return given | {"network": networks[0]}
+
+
+def check_schedule(parser, given):
+    schedule = given.get("schedule", "cyclical")
+    for name, flag in (CYCLICAL | STEP | {"lr": "--lr"}).items():
+        wrong = {"cyclical": name not in CYCLICAL, "constant": name != "lr", "step": name in CYCLICAL}[schedule]
+        if name in given and wrong:
+            parser.error(f"{flag} has no meaning for --schedule {schedule}")
+    if schedule == "step" and not given.keys() & STEP:
+        parser.error("--schedule step needs --decay-every K or --decay-at E,E,...")
+    if given.get("lr_min", Settings.lr_min) > given.get("lr_max", Settings.lr_max):
+        parser.error("--lr-min is over --lr-max")
+
+
+def initial(text):
+    try:
+        weight_std(text, fan_in=1)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def epochs(text):
+    return tuple(whole_number(1)(part) for part in text.split(","))
+
+
+def begin(given):
+    """A Run, new in a folder of its own or where an old one stopped. Raises UserError."""
+    if "resume" in given:
+        folder = RunFolder(given.pop("resume"))
+        settings = replace(folder.settings(), **given)
+        return Run(settings, load_images(settings), folder, device_of(settings))
+    out = given.pop("out", None)
+    settings = Settings(**given)
+    images = load_images(settings)
+    network = replace(settings.network, outputs=len(images.classes))
+    network.check_lambda(settings.lam)
+    folder = RunFolder(out or free_folder(settings))
+    folder.check_new()
+    settings = replace(settings, network=network, images=len(images.train.labels))
+    return Run(settings, images, folder, device_of(settings))
+
+
+def free_folder(settings):
+    stem = f"{settings.network.name}-{settings.implementation}"
+    return next(path for k in count(1) if not (path := Path("runs") / f"{stem}-{k}").exists())
+
+
+def verified(started):
+    """Whether the gradient is right, said in a line, or shown as compare.py shows it."""
+    if started.settings.verify == "off":
+        show("[bold yellow]--verify off: THE GRADIENT IS NOT VERIFIED; nothing says that this backward pass is right[/]")
+        return True
+    with progress_bar() as bar:
+        task = bar.add_task("verifying the gradient", total=None)
+        result = started.verify(lambda entries: bar.advance(task, entries))
+    if result.verdict == "pass":
+        show(f"[green]verified:[/] {verification_sentence(vars(result))}")
+        return True
+    show(network_table(vars(result)), *comparison_summary({"networks": [vars(result)], **vars(result)}))
+    return result.verdict != "fail"
+
+
+def train(started):
+    """Trains with a progress bar, or with a line a record where nobody watches. Returns the exit code."""
+    folder, updates = started.folder, started.plan.updates
+    figures = TextColumn("{task.completed}/{task.total}  {task.fields[figures]}")
+    with interruptible() as stopped, progress_bar(figures) as bar:
+        task = bar.add_task(started.settings.network.name, total=updates, completed=started.progress.update, figures="")
+        accuracy = ""
+
+        def advance(lr, loss):
+            bar.update(task, advance=1, figures=f"lr {lr:.4f}  loss {loss:.3f}  {accuracy}")
+
+        for row in started.train(advance if not bar.disable else lambda lr, loss: None, stopped):
+            accuracy = f"val {row['val']['accuracy']:.1%}"
+            if bar.disable:
+                show(record_line(row, updates))
+    if started.progress.update < updates:
+        resume = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder.path))}"
+        print(f"stopped after {started.progress.update:,} of {updates:,} updates; go on with: {resume}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(arguments):
+    started = begin(parse(arguments))
+    folder = started.folder
+    result = folder.read_result()
+    if result is None:
+        show(plan_sentence(started))
+        if not verified(started):
+            print(f"{started.settings.network.name} is not trained: its gradient is wrong", file=sys.stderr)
+            return EXIT_CODES["fail"]
+        folder.write_settings(started.settings)
+        try:
+            code = train(started)
+        except Diverged as diverged:
+            print(f"{diverged}; {last_checkpoint(folder)}", file=sys.stderr)
+            return EXIT_CODES["fail"]
+        if code:
+            return code
+        result = folder.read_result()
+    else:
+        show(f"{folder.path} is finished already")
+    figures = draw([folder], folder.path)
+    show(result_table(result), *sentences(result))
+    show(f"{folder.path}: result.json, metrics.jsonl, {', '.join(figures)}")
+    return 0
+
+
+def last_checkpoint(folder):
+    last = folder.read_checkpoint()
+    return f"the last good checkpoint is of update {last.update}: {folder.checkpoint}" if last else "there is no checkpoint yet"
+
+
+if __name__ == "__main__":
+    run(main)
