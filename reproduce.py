@@ -24,8 +24,10 @@ A training that was stopped goes on where it was, a finished one is kept.
 exit codes: those of compare.py, for our check of each gradient; 130 stopped by Ctrl-C
 """
 
+TWINS = ("manual", "torch")
 
-def main(arguments):
+
+def parse(arguments):
     parser = Parser(__doc__, EXAMPLES)
     parser.add_argument(
         "experiments", nargs="*", metavar="EXPERIMENT", help="a name or a part of one, as 004 or gradcheck (all)"
@@ -38,29 +40,33 @@ def main(arguments):
         if not any(matches(wanted, experiment) for experiment in GRADIENT_CHECKS + TRAININGS):
             known = ", ".join(experiment.name for experiment in GRADIENT_CHECKS + TRAININGS)
             parser.error(f"unknown experiment {wanted!r}; choose from {known}")
+    return options
+
+
+def main(arguments):
+    options = parse(arguments)
     checks, trainings = ([e for e in kind if is_chosen(e, options)] for kind in (GRADIENT_CHECKS, TRAININGS))
-    if options.table:
-        show_trainings(trainings, options.results)
-        return 0
-    with interruptible() as stopped, progress_bar() as bar:
-        task = bar.add_task("", total=len(checks) + len(trainings))
-        code = 0
-        if checks:
-            images = data.load(options.data, options.data_dir, seed=options.seed)
+    code = 0
+    if not options.table:
+        with interruptible() as stopped, progress_bar() as bar:
+            task = bar.add_task("", total=len(checks) + len(trainings))
             results = []
             for experiment in checks:
                 bar.update(task, description=experiment.name)
+                images = data.load(options.data, options.data_dir, seed=options.seed)
                 results.append(run_gradient_check(experiment, images, options.seed, find_device(options.device)))
                 bar.advance(task)
+            for experiment in trainings:
+                bar.update(task, description=experiment.name)
+                if not all(train_one(experiment, twin, options, stopped) for twin in TWINS):
+                    raise KeyboardInterrupt
+                bar.advance(task)
+        if checks:
             show(gradient_check_table(checks, results))
             code = EXIT_CODES[overall(result.ours.verdict for result in results)]
-        for experiment in trainings:
-            bar.update(task, description=experiment.name)
-            if not trained(experiment, options, stopped):
-                raise KeyboardInterrupt
-            bar.advance(task)
     if trainings:
-        show_trainings(trainings, options.results)
+        folders = [{twin: training_folder(options.results, e, twin) for twin in TWINS} for e in trainings]
+        print(training_table(trainings, [{twin: run.read_result() for twin, run in each.items()} for each in folders]))
     return code
 
 
@@ -72,23 +78,13 @@ def is_chosen(experiment, options):
     return not options.experiments or any(matches(wanted, experiment) for wanted in options.experiments)
 
 
-def trained(experiment, options, stopped):
-    """Whether both twins have run to their end."""
-    for twin in ("manual", "torch"):
-        settings = replace(experiment.settings, implementation=twin, data=options.data, data_dir=options.data_dir)
-        images = load_images(settings)
-        settings = replace(settings, seed=options.seed, device=options.device, images=len(images.train.labels))
-        folder = training_folder(options.results, experiment, twin)
-        if not run_training(settings, images, folder, device_of(settings), stopped):
-            return False
-    return True
-
-
-def show_trainings(trainings, results):
-    folders = {e: {twin: training_folder(results, e, twin) for twin in ("manual", "torch")} for e in trainings}
-    finished = [e for e in trainings if all(folder.read_result() for folder in folders[e].values())]
-    found = [{twin: folder.read_result() for twin, folder in folders[e].items()} for e in finished]
-    print(training_table(finished, found))
+def train_one(experiment, twin, options, stopped):
+    """The result of that twin's training, or None if `stopped()`."""
+    settings = replace(experiment.settings, implementation=twin, data=options.data, data_dir=options.data_dir)
+    settings = replace(settings, seed=options.seed, device=options.device)
+    images = load_images(settings)
+    settings = replace(settings, images=len(images.train.labels))
+    return run_training(settings, images, training_folder(options.results, experiment, twin), device_of(settings), stopped)
 
 
 if __name__ == "__main__":

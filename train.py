@@ -33,7 +33,7 @@ from training import data
 from training.loop import Diverged
 from training.run import Run, load_images
 from training.run_folder import RunFolder
-from training.settings import IMPLEMENTATIONS, SCHEDULES, Settings
+from training.settings import CHANGEABLE, IMPLEMENTATIONS, SCHEDULES, Settings
 
 EXAMPLES = """\
 examples:
@@ -47,8 +47,6 @@ examples:
 exit codes: 0 trained, 1 the gradient is wrong or the training diverged, 2 could not run, 130 stopped by Ctrl-C
 """
 
-# What may be said anew when a run goes on: where it runs and what is checked, not what is trained.
-RESUMABLE = {"resume", "implementation", "device", "data_dir", "verify"}
 CYCLICAL = {"lr_min": "--lr-min", "lr_max": "--lr-max", "step_size": "--step-size", "cycles": "--cycles"}
 STEP = {"decay_every": "--decay-every", "decay_at": "--decay-at"}
 
@@ -94,8 +92,9 @@ def parse(arguments):
     options = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, unset)))
     given = {name: value for name, value in vars(options).items() if value is not unset and value != []}
     if "resume" in given:
-        for name in given.keys() - RESUMABLE:
-            parser.error(f"--resume goes on with the settings of the run; drop {name.replace('_', '-')}")
+        for name in given.keys() - {"resume", *CHANGEABLE}:
+            flag = "the network" if name == "networks" else f"--{name.replace('_', '-')}"
+            parser.error(f"--resume goes on with the settings of the run; drop {flag}")
         return given
     for name in ("hidden", "batch_norm", "loss"):
         setattr(options, name, given.pop(name, None))

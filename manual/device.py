@@ -18,6 +18,13 @@ def array_module(device):
     return cupy
 
 
+def take_rows(array, rows, out):
+    """array[rows], written into `out`."""
+    # NumPy fills a copy of `out` first unless it need not watch for wrong rows; CuPy has no such choice and never does.
+    mode = {} if hasattr(array, "get") else {"mode": "clip"}
+    return np.take(array, rows, axis=0, out=out, **mode)
+
+
 def to_numpy(array):
     """The same numbers in NumPy; CuPy's arrays say `get` for it."""
     return array.get() if hasattr(array, "get") else array

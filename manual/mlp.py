@@ -9,7 +9,7 @@ import numpy as np
 
 from manual import layers, losses
 from manual.augment import flip
-from manual.device import array_module, to_numpy
+from manual.device import array_module, take_rows, to_numpy
 from manual.sgd import sgd
 from networks import CostAndGradients, Evaluation, lambda_per_layer
 
@@ -83,7 +83,7 @@ class MLP:
         """Those `rows` (n,) of X and y, with the images where `flipped` (n,) is true mirrored. The next call overwrites X."""
         rows = self.array(rows)
         out = self._kept_arrays(len(rows))
-        batch = np.take(X, rows, axis=0, out=out["X"], mode="clip")  # (n, d): without a mode, NumPy would copy `out`
+        batch = take_rows(X, rows, out["X"])  # (n, d)
         if flipped is not None:
             batch = flip(batch, self.array(flipped), out["mirrored"])
         return batch, y[rows]

@@ -57,7 +57,9 @@ def curves(runs):
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         panel.set_ylim(bottom=0)
     panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    figure.legend(*panels["cost"].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    handles, labels = panels["cost"].get_legend_handles_labels()
+    columns = 4 if len(runs) == 1 else 2  # the names of runs are long
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
     return figure
 
 
@@ -77,6 +79,7 @@ def probability(runs):
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test images")
+    panels[0].set_ylim(top=1.25 * panels[0].get_ylim()[1])  # room for the legend above the highest bar
     return figure
 
 

@@ -72,9 +72,14 @@ def apart_sentence(apart):
 
 
 def training_table(experiments, results):
-    """The trainings as a Markdown table: what is expected, and what both twins got; `results` holds a dict by twin for each."""
+    """The trainings as a Markdown table: what is expected, and what both twins got.
+
+    `results` holds the result of each twin by name for each experiment, None where there is none yet: such a row is left out.
+    """
     rows = [("run", "network", "lambda", "measured", "expected", "manual", "torch", "verdict")]
     for e, found in zip(experiments, results, strict=True):
+        if None in found.values():
+            continue
         values = [found[twin][e.part][e.quantity] * (100 if e.quantity == "accuracy" else 1) for twin in ("manual", "torch")]
         digits, unit = (2, " %") if e.quantity == "accuracy" else (4, "")
         within = all(e.low <= value <= e.high for value in values)

@@ -1,6 +1,5 @@
 """One experiment of a report, run again."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ def run_training(settings, images, folder, device, stopped):
     Raises UserError where the folder holds a run with other settings, or our check finds the gradient wrong.
     """
     if folder.config.exists():
-        if replace(folder.settings(), device=settings.device, data_dir=settings.data_dir) != settings:
+        if folder.settings().trained != settings.trained:
             raise UserError(f"{folder.path} holds a run with other settings; name another folder with --results, or delete it")
         if folder.read_result():
             return folder.read_result()

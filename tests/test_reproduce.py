@@ -12,7 +12,7 @@ from reports.experiments import GRADIENT_CHECKS
 
 
 def test_report_checks_run(capsys):
-    code, out, _ = call(reproduce.main, capsys, "000", "001-gradcheck", "004")
+    code, out, _ = call(reproduce.main, capsys, "000-gradcheck", "001-gradcheck", "004-gradcheck-2l", "004-gradcheck-3l")
     assert code == 0
     rows = [line for line in out.splitlines() if line.startswith("| 00")]
     assert [row.split()[1] for row in rows] == ["000-gradcheck", "001-gradcheck", "004-gradcheck-2l", "004-gradcheck-3l"]
@@ -30,7 +30,7 @@ def test_data_that_are_too_few(monkeypatch, capsys):
         return replace(images, train=images.train._replace(images=images.train.images[:50], labels=images.train.labels[:50]))
 
     monkeypatch.setattr(reproduce.data, "load", few)
-    code, _, err = call(reproduce.main, capsys, "001")
+    code, _, err = call(reproduce.main, capsys, "001-gradcheck")
     assert code == 2
     assert err == "command: 001-gradcheck needs 100 training images of at most 10 classes; the data have 50 of 10\n"
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 import twins
+from errors import UserError
 from networks import initial_state
 from training import checkpoint, data
 from training.batches import Batches
 from training.checkpoint import Checkpoint
 from training.evaluation import BINS, Placed, true_class_histogram
 from training.loop import Learner, Progress, measures, train, under_names
-from training.settings import plan
+from training.settings import Settings, plan
 from training.verify import verify
 
 
@@ -22,6 +23,8 @@ class Run:
         self.settings, self.images, self.folder, self.device = settings, images, folder, device
         self.plan = plan(settings, len(images.train.labels))
         start = folder.read_checkpoint()
+        if start is not None and Settings.from_json(start.settings).trained != settings.trained:
+            raise UserError(f"{folder.config} and {folder.checkpoint} are of different runs; put back the config.json")
         self.batches = Batches(
             len(images.train.labels), self.plan.batch_size, settings.seed, settings.shuffle, settings.augment == "flip"
         )

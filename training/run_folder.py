@@ -57,8 +57,11 @@ class RunFolder:
         """What was recorded; a line that a killed run left half written is no row."""
         if not self.metrics.exists():
             return []
-        whole_lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in whole_lines]
+        try:
+            whole_lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
+            return [json.loads(line) for line in whole_lines]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.metrics} can't be read: {' '.join(str(error).split())}") from error
 
     def keep_rows(self, update):
         """Leaves those rows that a run at `update` had recorded: what a killed run wrote behind its checkpoint comes again."""

@@ -17,6 +17,9 @@ EPOCHS = 40
 # By default a cycle has so many records, and an epoch one.
 RECORDS_A_CYCLE = 10
 
+# What may be said anew when a run goes on: where it runs and what is checked, not what is trained.
+CHANGEABLE = ("implementation", "device", "data_dir", "verify")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -54,6 +57,11 @@ class Settings:
     def twins(self):
         """The names of the twins that train."""
         return ("manual", "torch") if self.implementation == "both" else (self.implementation,)
+
+    @property
+    def trained(self):
+        """The settings that say what is trained, apart from those that may change when a run goes on."""
+        return {name: value for name, value in asdict(self).items() if name not in CHANGEABLE}
 
     def as_json(self):
         return asdict(self)

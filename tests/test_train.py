@@ -1,0 +1,465 @@
+"""train.py as its users meet it: what it writes, how it stops and goes on, what it refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import foreign
+import numpy as np
+import pytest
+import torch
+from conftest import call
+from safetensors.numpy import load_file
+
+import figures
+import manual.mlp
+import train
+import twins
+from manual import layers, losses
+from networks import NAMED, nonzero_state
+from reports.experiments import TRAININGS
+from training import checkpoint, data
+from training.run_folder import RunFolder
+from training.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+TINY = ("--hidden", "4", "--updates", "30", "--record-every", "10", "--step-size", "10")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def drawn_once():
+    drawn = {}
+    original = data.draw_synthetic
+    patch = pytest.MonkeyPatch()
+    patch.setattr(data, "draw_synthetic", lambda seed: drawn[seed] if seed in drawn else drawn.setdefault(seed, original(seed)))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+def trained(capsys, out, *arguments):
+    code, printed, err = call(train.main, capsys, *arguments, "--out", out)
+    assert (code, err) == (0, "")
+    return printed
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_run_writes_what_it_says(capsys, out):
+    printed = trained(capsys, out, *TINY, "--lam", "0.1", "--seed", "3")
+    assert "verified: " in printed.splitlines()[1]
+    assert "autograd" in printed.splitlines()[1]
+    rows = RunFolder(out).rows()
+    assert [row["update"] for row in rows] == [0, 10, 20, 30]
+    assert [row["lr"] for row in rows] == pytest.approx([1e-5, 0.1, 1e-5, 0.1])
+    result = json.loads((out / "result.json").read_text())
+    assert (result["updates"], result["verify"], result["implementation"]) == (30, "subset", "manual")
+    assert result["seconds"] == pytest.approx(sum(result["seconds_of"].values()))
+    for part in ("train", "val", "test"):
+        assert result[part].keys() == {"loss", "cost", "accuracy"}
+        assert result[part]["cost"] > result[part]["loss"]
+        assert part == "test" or result[part] == rows[-1][part]
+    histogram = result["probability_of_true_class"]
+    assert sum(histogram["right"]) == round(2000 * result["test"]["accuracy"])
+    assert sum(histogram["right"]) + sum(histogram["wrong"]) == 2000
+    settings = Settings.from_json(json.loads((out / "config.json").read_text()))
+    assert (settings.lam, settings.seed, settings.images, settings.network.hidden) == (0.1, 3, 2000, (4,))
+    assert checkpoint.read(out / "checkpoint.safetensors").update == 30
+    for name in ("curves.png", "probability.png"):
+        assert (out / name).stat().st_size > 10_000
+    assert not list(out.glob("*partial*"))
+    assert "of them for the records" in printed
+
+
+def test_same_seed_same_bits_other_seed_others(capsys, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        trained(capsys, tmp_path / name, *TINY, "--seed", seed)
+    a, b, c = (load_file(tmp_path / name / "checkpoint.safetensors") for name in "abc")
+    assert all((a[name] == b[name]).all() for name in a)
+    assert (a["manual.W1"] != c["manual.W1"]).any()
+
+
+def test_both_twins_are_recorded_with_their_distance(capsys, out):
+    printed = trained(capsys, out, *TINY, "--implementation", "both", "--batch-norm", "--dtype", "float64")
+    rows = RunFolder(out).rows()
+    assert all(row["apart"]["weights"] < 1e-12 and row["torch"].keys() == {"train", "val"} for row in rows)
+    assert json.loads((out / "result.json").read_text())["torch"]["test"]["accuracy"] > 0
+    assert "the twins are apart by (relative): logits" in printed
+    assert {name.partition(".")[0] for name in load_file(out / "checkpoint.safetensors")} == {"manual", "torch"}
+
+
+def test_float32_twins_are_reported_apart(capsys, out):
+    assert "ReLUs differ" in trained(capsys, out, *TINY, "--implementation", "both")
+    assert RunFolder(out).rows()[-1]["apart"]["logits"] > 1e-9
+
+
+@pytest.mark.parametrize("settings", [(), ("--augment", "flip", "--no-shuffle", "--batches-per-epoch", "40")])
+def test_one_layer_draws_its_weights(capsys, out, settings):
+    printed = trained(capsys, out, "one-layer-sigmoid", "--updates", "3", *settings)
+    assert "weights.png" in printed
+    assert (out / "weights.png").stat().st_size > 10_000
+
+
+# Stopping and going on.
+
+
+def start(out, *arguments):
+    command = [sys.executable, ROOT / "train.py", *map(str, arguments), *(("--out", out) if out else ())]
+    # pytest-xdist's workers, and any background job, ignore SIGINT: children would inherit it.
+    restore = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore, cwd=ROOT)
+
+
+def wait_for(condition, process):
+    until = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def count_rows(out):
+    path = out / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else -1
+
+
+LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "600", "--record-every", "37")
+
+
+@pytest.mark.parametrize("implementation", ["manual", "torch"])
+def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implementation):
+    """kill -9 when the folder is just there, twice in the middle, near the end: then bit for bit the uninterrupted run."""
+    settings = (*LONG, "--implementation", implementation)
+    process = start(tmp_path / "whole", *settings)
+    assert process.communicate()[1] == ""
+    out = tmp_path / "killed"
+    reached = 0
+    for k, moment in enumerate(
+        (lambda: (out / "config.json").exists(), *(lambda n=n: count_rows(out) >= n for n in (3, 8, 16)))
+    ):
+        process = start(None, "--resume", out) if k else start(out, *settings)
+        wait_for(moment, process)
+        time.sleep(0.013 * k)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (out / "result.json").exists(), "the run was over before it was killed"
+        reached = max(reached, count_rows(out))
+    assert reached >= 16
+    process = start(None, "--resume", out)
+    assert process.communicate()[1] == ""
+    whole, killed = (load_file(folder / "checkpoint.safetensors") for folder in (tmp_path / "whole", out))
+    assert whole.keys() == killed.keys()
+    assert all((whole[name] == killed[name]).all() for name in whole)
+    rows = [without_seconds(RunFolder(folder).rows()) for folder in (tmp_path / "whole", out)]
+    assert rows[0] == rows[1]
+    assert [row["update"] for row in rows[1]] == [*range(0, 600, 37), 600]
+    results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path / "whole", out)]
+    assert results[0]["test"] == results[1]["test"]
+
+
+@pytest.mark.parametrize("lost", ["nothing", "the checkpoint of the last row", "half a row"])
+def test_what_a_kill_leaves_between_two_files_is_mended(capsys, tmp_path, lost):
+    trained(capsys, tmp_path / "whole", *TINY)
+    out = tmp_path / "killed"
+    trained(capsys, out, *TINY)
+    (out / "result.json").unlink()
+    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    if lost != "nothing":
+        trained(capsys, tmp_path / "shorter", *TINY, "--updates", "20")
+        earlier = checkpoint.read(tmp_path / "shorter" / "checkpoint.safetensors")
+        settings = checkpoint.read(out / "checkpoint.safetensors").settings
+        checkpoint.write(out / "checkpoint.safetensors", replace(earlier, settings=settings))
+        if lost == "half a row":
+            (out / "metrics.jsonl").write_text("".join(lines[:3]) + lines[3][:17])
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert (code, err) == (0, "")
+    rows = [without_seconds(RunFolder(folder).rows()) for folder in (tmp_path / "whole", out)]
+    assert rows[0] == rows[1]
+    whole, killed = (load_file(folder / "checkpoint.safetensors") for folder in (tmp_path / "whole", out))
+    assert all((whole[name] == killed[name]).all() for name in whole)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(capsys, tmp_path):
+    out = tmp_path / "a run"
+    process = start(out, *LONG, "--updates", "100000")
+    wait_for(lambda: count_rows(out) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    update = checkpoint.read(out / "checkpoint.safetensors").update
+    assert err.startswith(f"stopped after {update:,} of 100,000 updates; go on with: python ")
+    assert err.rstrip().endswith(f"train.py --resume '{out}'")
+    assert update % 37
+    assert RunFolder(out).rows()[-1]["update"] <= update
+
+
+def test_a_checkpoint_of_one_twin_opens_in_the_other(capsys, tmp_path):
+    for first, then in (("manual", "torch"), ("torch", "manual"), ("both", "torch"), ("manual", "both")):
+        out = tmp_path / f"{first}-{then}"
+        trained(capsys, out, *TINY, "--batch-norm", "--dtype", "float64", "--implementation", first)
+        (out / "result.json").unlink()
+        lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+        trained(capsys, tmp_path / f"{out.name}-short", *TINY, "--updates", "20", "--batch-norm", "--dtype", "float64",
+                "--implementation", first)  # fmt: skip
+        earlier = checkpoint.read(tmp_path / f"{out.name}-short" / "checkpoint.safetensors")
+        settings = checkpoint.read(out / "checkpoint.safetensors").settings
+        checkpoint.write(out / "checkpoint.safetensors", replace(earlier, settings=settings))
+        code, _, err = call(train.main, capsys, "--resume", out, "--implementation", then)
+        assert (code, err) == (0, "")
+        rows = RunFolder(out).rows()
+        assert len(rows) == len(lines)
+        assert rows[-1]["train"]["loss"] == pytest.approx(json.loads(lines[-1])["train"]["loss"], rel=1e-10)
+        assert json.loads((out / "result.json").read_text())["implementation"] == then
+
+
+def test_a_finished_run_is_shown_again(capsys, out):
+    trained(capsys, out, *TINY)
+    before = (out / "result.json").read_bytes()
+    code, printed, err = call(train.main, capsys, "--resume", out)
+    assert (code, err) == (0, "")
+    assert "is finished already" in printed
+    assert (out / "result.json").read_bytes() == before
+
+
+# Verified first.
+
+
+@pytest.mark.parametrize("implementation", ["manual", "torch", "both"])
+def test_a_network_with_a_wrong_gradient_is_not_trained(monkeypatch, capsys, out, implementation):
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: np.multiply(W, lam_l, out=out))
+    arguments = (*TINY, "--lam", "0.1", "--implementation", implementation, "--out", out)
+    code, printed, err = call(train.main, capsys, *arguments)
+    assert code == 1
+    assert "fail: 4 W1, 100 of 12,288 entries" in printed
+    assert "fail: 4 W2, 40 of 40 entries" in printed
+    assert err == "4 is not trained: its gradient is wrong\n"
+    assert not out.exists()
+    # At lambda 0 the penalty has no gradient, and the very same code is right.
+    assert call(train.main, capsys, *TINY, "--lam", "0", "--implementation", implementation, "--out", out)[0] == 0
+
+
+def test_a_sample_is_not_all(monkeypatch, capsys, tmp_path):
+    original = layers.linear_backward
+
+    def one_entry_wrong(dS, cache, out):
+        dW, db = original(dS, cache, out)
+        if dW.shape[1] == 3072:
+            dW[3, 7] *= 1.001
+        return dW, db
+
+    monkeypatch.setattr(layers, "linear_backward", one_entry_wrong)
+    assert "verified: 154 of 12,342 entries" in trained(capsys, tmp_path / "subset", *TINY)
+    code, printed, _ = call(train.main, capsys, *TINY, "--verify", "full", "--out", tmp_path / "full")
+    assert code == 1
+    assert "1 of 12,288 entries, [3, 7] is" in printed
+    printed = trained(capsys, tmp_path / "off", *TINY, "--verify", "off")
+    assert "THE GRADIENT IS NOT VERIFIED" in printed
+    assert "THE GRADIENT WAS NOT VERIFIED" in printed
+    assert json.loads((tmp_path / "off" / "result.json").read_text())["verify"] == "off"
+
+
+@pytest.mark.parametrize("module", ["manual", "models"])
+def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsys, out, module):
+    def ascent(parameters, gradients, lr):
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter += lr * gradients[name]
+
+    monkeypatch.setattr(f"{module}.mlp.sgd", ascent)
+    code, printed, _ = call(train.main, capsys, *TINY, "--implementation", "both", "--out", out)
+    assert code == 1
+    twin = {"manual": "manual", "models": "torch"}[module]
+    assert f"an update of the {twin} twin does not move W1 by lr times its gradient" in printed
+
+
+def test_verification_uses_the_lambda_of_each_layer(monkeypatch, capsys, out):
+    original = manual.mlp.backward
+    monkeypatch.setattr(manual.mlp, "backward", lambda n, p, c, l, lam, out: original(n, p, c, l, lam[0], out))  # noqa: E741
+    code, printed, _ = call(train.main, capsys, *TINY, "--lam", "0.1,0.2", "--out", out)
+    assert code == 1
+    assert "W2" in printed.split("fail: ", 1)[1]
+
+
+# What goes wrong.
+
+
+def test_divergence(capsys, out):
+    arguments = ("--hidden", "4", "--schedule", "constant", "--lr", "1000", "--lam", "0.1", "--updates", "30")
+    code, _, err = call(train.main, capsys, *arguments, "--record-every", "2", "--out", out)
+    assert code == 1
+    assert err.startswith("the manual twin diverged at update ")
+    assert ", lr 1e+03: loss " in err
+    last = checkpoint.read(out / "checkpoint.safetensors")
+    assert err.rstrip().endswith(f"the last good checkpoint is of update {last.update}: {out / 'checkpoint.safetensors'}")
+    assert all(np.isfinite(array).all() for array in last.states["manual"].values())
+    assert not (out / "result.json").exists()
+
+
+def test_a_poor_learning_rate_finishes(capsys, out):
+    """The reports' eta = 0.1 for one layer: poor but finite."""
+    trained(capsys, out, "one-layer", "--schedule", "constant", "--lr", "0.1", "--init", "0.01", "--epochs", "3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name one network to train"),
+        (("two-layer", "three-layer"), "name one network to train"),
+        (("four-layer",), "unknown network 'four-layer'"),
+        (("two-layer", "--hidden", "3"), "either names or --hidden"),
+        (("two-layer", "--lr", "0.1"), "--lr has no meaning for --schedule cyclical"),
+        (("two-layer", "--schedule", "constant", "--lr-max", "1"), "--lr-max has no meaning for --schedule constant"),
+        (("two-layer", "--schedule", "constant", "--cycles", "1"), "--cycles has no meaning for --schedule constant"),
+        (("two-layer", "--schedule", "step"), "--schedule step needs --decay-every"),
+        (("two-layer", "--lr-min", "1"), "--lr-min is over --lr-max"),
+        (("two-layer", "--lr-max", "nan"), "'nan' is not a number over 0"),
+        (("two-layer", "--lr-max", "much"), "'much' is not a number over 0"),
+        (("two-layer", "--cycles", "0"), "'0' is not a whole number from 1"),
+        (("two-layer", "--cycles", "1", "--epochs", "1"), "not allowed with argument"),
+        (("two-layer", "--init", "she"), "neither he, xavier nor"),
+        (("two-layer", "--lam", "-1"), "'-1' is not lambda"),
+        (("two-layer", "--lam", "1,2,3"), "two-layer: lambda has 3 values"),
+        (("two-layer", "--batch-size", "2001"), "--batch-size 2001 does not fit the 2,000 images"),
+        (("three-layer-bn", "--batch-size", "1"), "at least 2 images"),
+        (("two-layer", "--images", "10"), "--batch-size 100 does not fit the 10 images"),
+        (("two-layer", "--data", "cifar10", "--data-dir", "/dev/null/x"), "/dev/null/x"),
+        (("two-layer", "--out", "/dev/null/x"), "the folder /dev/null/x can't be made"),
+        (("two-layer", "--device", "cuda"), "finds no CUDA device"),
+        (("--resume", "nowhere"), "nowhere holds no run"),
+        (("--resume", "nowhere", "--lam", "1"), "--resume goes on with the settings of the run; drop --lam"),
+        (("--resume", "nowhere", "two-layer"), "drop the network"),
+    ],
+)
+def test_wrong_arguments(monkeypatch, capsys, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = call(train.main, capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_run_is_not_written_over(capsys, out):
+    trained(capsys, out, *TINY)
+    code, _, err = call(train.main, capsys, *TINY, "--out", out)
+    assert code == 2
+    assert f"holds a run already; name another folder with --out, or go on with --resume {out}" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("checkpoint.safetensors", b"nonsense", "checkpoint.safetensors is not a checkpoint of train.py"),
+        ("checkpoint.safetensors", b"", "checkpoint.safetensors is not a checkpoint of train.py"),
+        ("config.json", b"{", "config.json can't be read"),
+        ("config.json", b"{}", "config.json can't be read"),
+        ("config.json", None, "are of different runs"),
+        ("metrics.jsonl", b"nonsense\n", "metrics.jsonl can't be read"),
+    ],
+)
+def test_a_broken_run_is_not_resumed(capsys, out, name, content, message):
+    trained(capsys, out, *TINY)
+    (out / "result.json").unlink()
+    if content is None:
+        content = (out / "config.json").read_bytes().replace(b'"seed": 0', b'"seed": 1')
+    (out / name).write_bytes(content)
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+# The GPU, and what stands in for it.
+
+
+def test_the_manual_twin_runs_on_arrays_like_cupys(monkeypatch, network):
+    monkeypatch.setitem(sys.modules, "cupy", foreign)
+    rng = np.random.default_rng(0)
+    network = replace(network, inputs=3072)
+    pair = [twins.training_twin("manual", network, nonzero_state(network), "float64", device) for device in ("cuda", "cpu")]
+    X, y = rng.standard_normal((9, 3072)), rng.integers(0, 10, 9)
+    for _ in range(3):
+        rows, flipped = rng.permutation(9)[:5], rng.random(5) < 0.5
+        steps = []
+        for twin in pair:
+            batch = twin.batch(twin.array(X), twin.array(y), rows, flipped)
+            steps.append(twin.train_step(*batch, 0.1, 0.1))
+            assert not isinstance(batch[0], np.ndarray) or twin is pair[1]
+        assert steps[0] == steps[1]
+    theirs, ours = ({**twin.state(), "evaluation": twin.evaluate(twin.array(X), twin.array(y), 0.1)} for twin in pair)
+    assert all(np.array_equal(theirs[name], ours[name]) for name in ours)
+    answers = [twin.cost_and_gradients(twin.array(X), twin.array(y), 0.1).gradients for twin in pair]
+    assert all(np.array_equal(answers[0][name], answers[1][name]) for name in answers[1])
+
+
+def test_without_cupy_one_line_says_what_to_install(monkeypatch, capsys, out):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.init", lambda: None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.setattr(train, "verified", lambda started: True)
+    code, _, err = call(train.main, capsys, *TINY, "--device", "cuda", "--out", out)
+    assert code == 2
+    assert "needs CuPy: pip install cupy-cuda12x" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("implementation", ["manual", "torch", "both"])
+def test_training_on_a_gpu(capsys, tmp_path, implementation):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    if implementation != "torch":
+        pytest.importorskip("cupy", reason="needs CuPy")
+    for device in ("cuda", "cpu"):
+        arguments = (*TINY, "--batch-norm", "--dtype", "float64", "--implementation", implementation, "--device", device)
+        trained(capsys, tmp_path / device, *arguments)
+    losses = [RunFolder(tmp_path / device).rows()[-1]["train"]["loss"] for device in ("cuda", "cpu")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+# Figures, and real images.
+
+
+def test_figures_of_several_runs(capsys, tmp_path):
+    for name in ("one-layer", "one-layer-sigmoid"):
+        trained(capsys, tmp_path / name, name, "--updates", "3")
+    folders = (tmp_path / "one-layer", tmp_path / "one-layer-sigmoid")
+    code, printed, _ = call(figures.main, capsys, *folders, "--out", tmp_path / "beside")
+    assert code == 0
+    assert {Path(line).name for line in printed.split()} == {"curves.png", "probability.png", "weights.png"}
+    assert all(Path(line).stat().st_size > 10_000 for line in printed.split())
+    assert call(figures.main, capsys, *folders)[2].count("--out DIR") == 1
+    code, _, err = call(figures.main, capsys, tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.cifar10
+@pytest.mark.parametrize("implementation", ["manual", "torch"])
+@pytest.mark.parametrize("name", ["002-s2", "002-s3", "002-s4", "000-fig3", "000-overfit"])
+def test_accuracies_of_the_course(capsys, cifar10_dir, tmp_path, name, implementation):
+    import reproduce
+
+    experiment = next(experiment for experiment in TRAININGS if experiment.name == name)
+    folder = reproduce.training_folder(tmp_path, experiment, implementation)
+    options = ["--data", "cifar10", "--data-dir", cifar10_dir, "--results", tmp_path]
+    result = reproduce.train_one(experiment, implementation, reproduce.parse([name, *map(str, options)]), lambda: False)
+    assert folder.read_result() == result
+    value = result[experiment.part][experiment.quantity] * (100 if experiment.quantity == "accuracy" else 1)
+    assert experiment.low <= value <= experiment.high
+
+
+def test_named_networks_are_all_trainable(capsys, tmp_path):
+    for name in NAMED:
+        trained(capsys, tmp_path / name, name, "--updates", "2", "--implementation", "both")
