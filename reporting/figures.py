@@ -39,18 +39,19 @@ def curves(runs):
     panels = dict(zip(AXES, figure.subplots(2, 2).flat, strict=True))
     for run, colour in zip(runs, COLOURS * len(runs), strict=False):
         rows = run.rows()
-        updates = [row["update"] for row in rows]
-        for twin, named in enumerate(twins_of(rows[0]) if rows else ()):
+        names = dict.fromkeys(name for row in rows for name in twins_of(row))  # a run may have gone on in the other twin
+        for twin, name in enumerate(names):
+            found = [(row["update"], twins_of(row)[name]) for row in rows if name in twins_of(row)]
+            updates = [update for update, _ in found]
             for part, label in (("train", "training"), ("val", "validation")):
-                of_twin = [twins_of(row)[named][part] for row in rows]
-                words = [run.path.name if len(runs) > 1 else "", named if "torch" in rows[0] else "", label]
+                words = [run.path.name if len(runs) > 1 else "", name if len(names) > 1 else "", label]
                 style = {"color": colour if part == "train" or len(runs) > 1 else WRONG, "label": " ".join(filter(None, words))}
                 style |= {"linestyle": "-" if part == "train" else "--"} if twin == 0 else {"linestyle": "", "marker": "."}
                 for quantity in ("cost", "loss", "accuracy"):
-                    panels[quantity].plot(updates, [measures[quantity] for measures in of_twin], **style)
+                    panels[quantity].plot(updates, [measures[part][quantity] for _, measures in found], **style)
         settings = run.settings()
         rate = plan(settings, settings.images).lr
-        panels["lr"].plot([rate(t) for t in range(max(updates, default=0) + 1)], color=colour)
+        panels["lr"].plot([rate(t) for t in range(rows[-1]["update"] + 1 if rows else 0)], color=colour)
     for quantity, panel in panels.items():
         panel.set(xlabel="updates", ylabel=AXES[quantity])
         panel.grid(alpha=0.3)

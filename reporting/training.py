@@ -48,8 +48,9 @@ def result_table(result):
 
 def twins_of(row):
     """Of a result or a row of metrics: what it says of each twin, by name."""
-    second = {"torch": row["torch"]} if "torch" in row else {}
-    return {"manual" if second else row.get("implementation", ""): row} | second
+    if row["implementation"] == "both":
+        return {"manual": row, "torch": row["torch"]}
+    return {row["implementation"]: row}
 
 
 def sentences(result):

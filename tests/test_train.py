@@ -191,8 +191,9 @@ def test_what_a_kill_leaves_between_two_files_is_mended(capsys, tmp_path, lost):
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(capsys, tmp_path):
     out = tmp_path / "a run"
-    process = start(out, *LONG, "--updates", "100000")
-    wait_for(lambda: count_rows(out) >= 2, process)
+    process = start(out, *LONG, "--updates", "100000", "--record-every", "50000")
+    wait_for(lambda: count_rows(out) >= 1, process)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -200,8 +201,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(capsys, tmp_path):
     update = checkpoint.read(out / "checkpoint.safetensors").update
     assert err.startswith(f"stopped after {update:,} of 100,000 updates; go on with: python ")
     assert err.rstrip().endswith(f"train.py --resume '{out}'")
-    assert update % 37
-    assert RunFolder(out).rows()[-1]["update"] <= update
+    assert 0 < update < 50000
 
 
 def test_a_checkpoint_of_one_twin_opens_in_the_other(capsys, tmp_path):
@@ -285,7 +285,7 @@ def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsy
 
 def test_verification_uses_the_lambda_of_each_layer(monkeypatch, capsys, out):
     original = manual.mlp.backward
-    monkeypatch.setattr(manual.mlp, "backward", lambda n, p, c, l, lam, out: original(n, p, c, l, lam[0], out))  # noqa: E741
+    monkeypatch.setattr(manual.mlp, "backward", lambda *given: original(*given[:4], given[4][0], *given[5:]))
     code, printed, _ = call(train.main, capsys, *TINY, "--lam", "0.1,0.2", "--out", out)
     assert code == 1
     assert "W2" in printed.split("fail: ", 1)[1]

@@ -225,7 +225,7 @@ def test_settings_survive_json():
     settings = Settings(NAMED["nine-layer-bn"], lam=(0.1,) * 9, decay_at=(3, 4), schedule="step", images=7)
     assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
     for wrong in ({}, {"network": 3}, settings.as_json() | {"colour": "red"}, {"network": settings.as_json()["network"]}):
-        with pytest.raises(UserError, match="settings of train.py"):
+        with pytest.raises(UserError, match=r"settings of train\.py"):
             Settings.from_json(wrong)
 
 

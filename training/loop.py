@@ -83,7 +83,14 @@ def update(learners, batches, plan, lam, t):
 def record(learners, plan, lam, progress):
     """A row of metrics.jsonl: the first twin at the top; a second one under its name, and how far apart the two are."""
     t = progress.update
-    row = {"update": t, "epoch": t / plan.per_epoch, "lr": plan.lr(t), "seconds": sum(progress.seconds.values())}
+    implementation = "both" if len(learners) == 2 else next(iter(learners))
+    row = {
+        "implementation": implementation,
+        "update": t,
+        "epoch": t / plan.per_epoch,
+        "lr": plan.lr(t),
+        "seconds": sum(progress.seconds.values()),
+    }
     found = {
         name: {part: measures(learner.twin, getattr(learner, part), lam) for part in ("train", "val")}
         for name, learner in learners.items()

@@ -50,7 +50,7 @@ class RunFolder:
 
     def read_result(self):
         """What the run ended with, or None before its end."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return json.loads(self.result.read_text(encoding="utf-8"))
 
     def rows(self):
