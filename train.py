@@ -88,13 +88,12 @@ def parse(arguments):
     add("--resume", metavar="DIR", help="go on with the run in this folder, as if it had never stopped")
 
     unset = object()
-    names = [action.dest for action in parser._actions if action.dest != "help"]
-    options = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(names, unset)))
+    flags = {a.dest: a.option_strings[0] if a.option_strings else "the network" for a in parser._actions if a.dest != "help"}
+    options = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(flags, unset)))
     given = {name: value for name, value in vars(options).items() if value is not unset and value != []}
     if "resume" in given:
         for name in given.keys() - {"resume", *CHANGEABLE}:
-            flag = "the network" if name == "networks" else f"--{name.replace('_', '-')}"
-            parser.error(f"--resume goes on with the settings of the run; drop {flag}")
+            parser.error(f"--resume goes on with the settings of the run; drop {flags[name]}")
         return given
     for name in ("hidden", "batch_norm", "loss"):
         setattr(options, name, given.pop(name, None))

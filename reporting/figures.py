@@ -20,6 +20,8 @@ def draw(runs, path):
     Several runs stand in one figure: their curves in the same panels, the rest side by side.
     """
     figures = {"curves.png": curves(runs)}
+    if any("apart" in row for run in runs for row in run.rows()):
+        figures["apart.png"] = apart(runs)
     if all(run.read_result() for run in runs):
         figures["probability.png"] = probability(runs)
         if all(shows_images(run.settings().network) for run in runs):
@@ -61,6 +63,23 @@ def curves(runs):
     handles, labels = panels["cost"].get_legend_handles_labels()
     columns = 4 if len(runs) == 1 else 2  # the names of runs are long
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
+    return figure
+
+
+def apart(runs):
+    """How far apart two twins are, relative, against updates; nothing is drawn where they are equal."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    panel = figure.subplots()
+    for run, style in zip(runs, ("-", "--", ":", "-.") * len(runs), strict=False):
+        rows = [row for row in run.rows() if "apart" in row]
+        for quantity, colour in zip(("logits", "cost", "weights"), COLOURS, strict=False):
+            distances = [row["apart"][quantity] or np.nan for row in rows]
+            label = f"{run.path.name} {quantity}" if len(runs) > 1 else quantity
+            panel.plot([row["update"] for row in rows], distances, style, marker=".", color=colour, label=label)
+    panel.set(xlabel="updates", ylabel="relative distance of the twins", yscale="log")
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    panel.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize="small")
     return figure
 
 

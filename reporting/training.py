@@ -31,7 +31,7 @@ def record_line(row, updates):
         f"{part} loss {row[part]['loss']:.4f} cost {row[part]['cost']:.4f} accuracy {row[part]['accuracy']:.2%}"
         for part in ("train", "val")
     )
-    apart = f"  apart: logits {number(row['apart']['logits'])}" if "apart" in row else ""
+    apart = f"  apart: {distances(row['apart'])}" if "apart" in row else ""
     return f"{row['update']:>{len(str(updates))}}/{updates}  lr {row['lr']:.2e}  {parts}{apart}"
 
 
@@ -64,12 +64,16 @@ def sentences(result):
 
 
 def apart_sentence(apart):
-    relu = apart["relu"]
-    where = f", the first of them in hidden layer {relu['layer']}" if relu["differ"] else ""
+    relu, first = apart["relu"], apart["first_relu"]
+    where = f", the first time at the record of update {first['update']:,}, in hidden layer {first['layer']}" if first else ""
     return (
-        f"the twins are apart by (relative): logits {number(apart['logits'])}, cost {number(apart['cost'])}, "
-        f"weights {number(apart['weights'])} ({apart['worst']}); {relu['differ']:,} of {relu['units']:,} ReLUs differ{where}"
+        f"the twins are apart by (relative) {distances(apart)} ({apart['worst']}); "
+        f"{relu['differ']:,} of {relu['units']:,} ReLUs differ{where}"
     )
+
+
+def distances(apart):
+    return ", ".join(f"{quantity} {number(apart[quantity])}" for quantity in ("logits", "cost", "weights"))
 
 
 def training_table(experiments, results):

@@ -1,14 +1,18 @@
 """The reports' gradient checks, on the synthetic images; and the measures by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import call
 
 import reproduce
+from reporting.training import training_table
 from reports import measures
-from reports.experiments import GRADIENT_CHECKS
+from reports.experiments import GRADIENT_CHECKS, TRAININGS
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_report_checks_run(capsys):
@@ -58,3 +62,48 @@ def test_measures_by_hand():
     assert found["b max error"] == "0.00e+00"
     close = measures.allclose({"W1": np.array([1.0])}, {"W1": np.array([1.0 + 5e-6])})
     assert close == {"allclose, atol 1e-5": "True", "allclose, atol 1e-6": "False"}
+
+
+def test_the_readme_shows_the_results(capsys):
+    code, out, _ = call(reproduce.main, capsys, "--table", "--results", ROOT / "results")
+    assert code == 0
+    assert out.count("| yes") == len(TRAININGS)
+    assert out in (ROOT / "README.md").read_text()
+
+
+def shortened(monkeypatch, **settings):
+    short = tuple(replace(e, settings=replace(e.settings, updates=4, epochs=None, cycles=None, **settings)) for e in TRAININGS)
+    monkeypatch.setattr(reproduce, "TRAININGS", short)
+
+
+def test_every_training_runs_in_both_twins(monkeypatch, capsys, tmp_path):
+    shortened(monkeypatch)
+    names = [experiment.name for experiment in TRAININGS]
+    code, out, err = call(reproduce.main, capsys, *names, "--results", tmp_path)
+    assert (code, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines()[2:]] == names
+    assert "NO: out of range" in out  # after four updates on synthetic images
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}-{twin}" for name in names for twin in ("manual", "torch")}
+
+    def fail(*arguments):
+        raise AssertionError("a finished training ran again")
+
+    monkeypatch.setattr("training.run.Run.train", fail)
+    assert call(reproduce.main, capsys, *names, "--results", tmp_path)[:2] == (0, out)
+    shortened(monkeypatch, lam=0.3)
+    code, _, err = call(reproduce.main, capsys, "000-fig3", "--results", tmp_path)
+    assert code == 2
+    assert "000-fig3-manual holds a run with other settings" in err
+
+
+def test_the_table_says_what_is_wrong():
+    experiment = next(e for e in TRAININGS if e.name == "000-fig3")
+
+    def row(manual, torch):
+        results = {"manual": {"test": {"accuracy": manual}}, "torch": {"test": {"accuracy": torch}}}
+        return training_table([experiment], [results]).splitlines()[-1]
+
+    assert "| yes" in row(0.46, 0.47)
+    assert "NO: the twins differ" in row(0.452, 0.465)
+    assert "NO: out of range" in row(0.44, 0.444)
+    assert len(training_table([experiment], [{"manual": None, "torch": None}]).splitlines()) == 2

@@ -23,6 +23,7 @@ from manual import layers, losses
 from networks import NAMED, nonzero_state
 from reports.experiments import TRAININGS
 from training import checkpoint, data
+from training.run import first_relu
 from training.run_folder import RunFolder
 from training.settings import Settings
 
@@ -94,13 +95,21 @@ def test_both_twins_are_recorded_with_their_distance(capsys, out):
     rows = RunFolder(out).rows()
     assert all(row["apart"]["weights"] < 1e-12 and row["torch"].keys() == {"train", "val"} for row in rows)
     assert json.loads((out / "result.json").read_text())["torch"]["test"]["accuracy"] > 0
-    assert "the twins are apart by (relative): logits" in printed
+    assert "the twins are apart by (relative) logits" in printed
     assert {name.partition(".")[0] for name in load_file(out / "checkpoint.safetensors")} == {"manual", "torch"}
 
 
 def test_float32_twins_are_reported_apart(capsys, out):
-    assert "ReLUs differ" in trained(capsys, out, *TINY, "--implementation", "both")
+    printed = trained(capsys, out, *TINY, "--implementation", "both")
+    assert "ReLUs differ" in printed
+    assert "apart.png" in printed
     assert RunFolder(out).rows()[-1]["apart"]["logits"] > 1e-9
+
+
+def test_where_relus_part_first():
+    rows = [{"update": t, "apart": {"relu": {"differ": n, "layer": n or None}}} for t, n in ((0, 0), (10, 2), (20, 1))]
+    assert first_relu(rows) == {"update": 10, "layer": 2}
+    assert first_relu(rows[:1]) is None
 
 
 @pytest.mark.parametrize("settings", [(), ("--augment", "flip", "--no-shuffle", "--batches-per-epoch", "40")])

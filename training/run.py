@@ -84,7 +84,8 @@ class Run:
 
     def _result(self, learners):
         """What `result.json` says: the last record, and the test part, looked at here for the first time."""
-        last = self.folder.rows()[-1]
+        rows = self.folder.rows()
+        last = rows[-1]
         test, found = self._normalised(self.images.test), {}
         for name, learner in learners.items():
             placed = place(learner.twin, test)
@@ -103,9 +104,15 @@ class Run:
             "verify": s.verify,
             "device": self.device,
         }
-        apart = {"apart": last["apart"]} if "apart" in last else {}
+        apart = {"apart": last["apart"] | {"first_relu": first_relu(rows)}} if "apart" in last else {}
         seconds = {"seconds": sum(self.progress.seconds.values()), "seconds_of": self.progress.seconds}
         return about | {"updates": self.progress.update} | seconds | under_names(found) | apart
+
+
+def first_relu(rows):
+    """Where ReLUs of two twins first differed: the update of the record and the layer, or None."""
+    found = [row for row in rows if row.get("apart", {}).get("relu", {}).get("differ")]
+    return {"update": found[0]["update"], "layer": found[0]["apart"]["relu"]["layer"]} if found else None
 
 
 def place(twin, part):
