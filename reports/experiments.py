@@ -145,7 +145,16 @@ TRAININGS = (
     # The course's check that a network can learn its training images by heart, at "a reasonable" learning rate.
     Training(
         "000-overfit",
-        Settings(NAMED["two-layer"], images=100, batch_size=10, init="xavier", schedule="constant", lr=0.01, epochs=200),
+        Settings(
+            NAMED["two-layer"],
+            images=100,
+            batch_size=10,
+            init="xavier",
+            schedule="constant",
+            lr=0.01,
+            epochs=200,
+            record_every=100,
+        ),
         0.0,
         0.01,
         part="train",

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 import twins
 from networks import Network, nonzero_state
 
-# Tests run in one process a core: each takes one thread.
+# Tests run in one process a core: each takes one thread, and so do the commands that they start.
 torch.set_num_threads(1)
+threadpool_limits(1)
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # A shared machine is slow at times, and a test that fails must fail again.
 settings.register_profile("project", deadline=None, derandomize=True)
