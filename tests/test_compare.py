@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import pty
@@ -44,8 +45,10 @@ def bug(network, tensors, module, name):
     def plant(function):
         original = getattr(module, name)
 
-        def planted(*arguments, out=None):
-            return function(original, *arguments[: original.__code__.co_argcount - 1])
+        takes = [parameter for parameter in inspect.signature(original).parameters if parameter != "out"]
+
+        def planted(*arguments):
+            return function(original, *arguments[: len(takes)])
 
         BUGS[function.__name__] = (network, tensors, module, name, planted)
         return function
@@ -173,7 +176,9 @@ def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
     monkeypatch.setattr(module, function, planted)
     code, out, err = call(compare.main, capsys, *network, "--json", tmp_path / "result.json")
     assert (code, err) == (1, "")
-    found = failing_tensors(json.loads((tmp_path / "result.json").read_text()))
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert not any(network["faults"] for network in result["networks"])  # the bug ran, and did not merely break the code
+    found = failing_tensors(result)
     assert "W1" in found if tensors is None else found == tensors
     for tensor in found:
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
