@@ -12,6 +12,7 @@ import torch
 
 from errors import UserError
 from gradcheck import verdict
+from gradcheck.diagnosis import Case, diagnose
 from gradcheck.guard import watch
 from gradcheck.oracles import Estimate, central_difference, complex_step
 from gradcheck.rounding import rounding_uncertainty
@@ -76,6 +77,7 @@ def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64
             tensors.append(
                 _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched)
             )
+        _diagnose(tensors, chain, y, lams, answers, references, roundings, reference)
     found = [row["verdict"] for row in forward] + [name for row in tensors for name in verdict.VERDICTS if row[name]]
     return NetworkResult(
         name=name,
@@ -174,6 +176,22 @@ def _gradient(answer, tensor, shape):
     gradient = np.asarray(answer.gradients.get(tensor, np.nan))
     fits = gradient.shape == shape and not np.iscomplexobj(gradient)
     return gradient.ravel().astype(np.float64) if fits else np.full(np.prod(shape), np.nan)
+
+
+def _diagnose(tensors, chain, y, lams, answers, references, roundings, reference):
+    """Fills in the diagnosis of each tensor with wrong entries."""
+    failing = [row["name"] for row in tensors if row["fail"]]
+    if not failing:
+        return
+    signals, eps = reference.signals(chain.X, y), reference.network.eps
+    cases = []
+    for lam, answer, theirs, rounding in zip(lams, answers, references, roundings, strict=True):
+        hand = {name: _gradient(answer, name, array.shape).reshape(array.shape) for name, array in chain.parameters.items()}
+        per_layer = lambda_per_layer(lam, chain.depth)
+        cases.append(Case(hand, theirs.gradients, rounding, chain.parameters, per_layer, signals, eps))
+    sentences = diagnose(cases, failing)
+    for row in tensors:
+        row["diagnosis"] = sentences.get(row["name"])
 
 
 def _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched):

@@ -11,6 +11,7 @@ from models import losses
 from models.augment import flip
 from models.sequential import sequential, state_names
 from models.sgd import sgd
+from models.signals import signals
 from networks import CostAndGradients, Evaluation, lambda_per_layer
 
 LOSS = {
@@ -105,6 +106,11 @@ class MLP(nn.Module):
             if isinstance(module, nn.ReLU):
                 found.append(A)
         return [*found, A]
+
+    def signals(self, X, y):
+        """What flows through the network in training mode at X (n, d), y (n,): see `models/signals.py`; changes nothing."""
+        y = self.array(y)
+        return signals(self.layers, lambda logits: LOSS[self.network.loss](logits, y), self.array(X))
 
     def _penalty(self, parameters, lam):
         weights = [parameters[self.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]

@@ -1,0 +1,289 @@
+"""What kind of bug makes a gradient wrong: each suspicion predicts the gradient that the bug would give.
+
+A suspicion is believed only if its prediction explains the whole of hand - reference, up to a small share. There are three
+sorts: of what reaches a layer from above (a mask, a path of batch norm: the tensors of the layer are wrong together), of a
+tensor's own formula (a factor, the penalty, an image left out), and of its form alone (a transpose, a row, an entry). What a
+wrong layer further up explains is said to follow from it. Nothing here is a verdict: those are made before.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+# The share of hand - reference that a prediction may leave unexplained.
+UNEXPLAINED = 1e-5
+
+FOLLOWS = "it follows from layer "
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong gradient and the truth, for one lambda.
+
+    `hand`, `reference`, `parameters` map names to float64 arrays, `rounding` to what rounding may change; `lam` holds one
+    number a layer. `signals` are what flows through the correct network (A, S, S_tilde, dA, dS, dS_tilde by layer, of the
+    loss without its penalty; see `models/signals.py`), `eps` is batch norm's.
+    """
+
+    hand: dict
+    reference: dict
+    rounding: dict
+    parameters: dict
+    lam: tuple
+    signals: object
+    eps: float
+
+    @property
+    def n(self):
+        return len(self.signals.A[0])
+
+    @property
+    def depth(self):
+        return len(self.lam)
+
+    def penalty(self, layer):
+        """What the penalty adds to dJ/dW of a layer, (m, d)."""
+        return 2 * self.lam[layer - 1] * self.parameters[f"W{layer}"]
+
+    def is_right(self, name):
+        return bool(np.abs(self.hand[name] - self.reference[name]).max() <= self.rounding[name])
+
+    def explains(self, prediction, name):
+        """Whether `prediction` is the hand gradient of `name`, up to rounding or a small share of its error."""
+        hand, reference = self.hand[name], self.reference[name]
+        if np.shape(prediction) != hand.shape or not np.isfinite(prediction).all():
+            return False
+        error, left = np.abs(hand - reference).max(), np.abs(hand - prediction).max()
+        rounding = self.rounding[name]
+        return bool(left <= (rounding if error <= rounding else max(UNEXPLAINED * error, min(rounding, 1e-2 * error))))
+
+    def predictions(self, layer, upstream):
+        """The gradients of a layer's tensors by name, if `upstream` reaches it."""
+        dS_tilde, dS = upstream.dS_tilde, upstream.dS
+        predicted = {f"W{layer}": dS.T @ self.signals.A[layer - 1] + self.penalty(layer), f"b{layer}": dS.sum(axis=0)}
+        if dS_tilde is not None and self.signals.S_tilde[layer] is not None:
+            S_hat, _ = normalised(self, layer)
+            predicted |= {f"gamma{layer}": (dS_tilde * S_hat).sum(axis=0), f"beta{layer}": dS_tilde.sum(axis=0)}
+        return predicted
+
+
+class Upstream(NamedTuple):
+    """What a suspicion says reaches a layer: behind its ReLU, dS_tilde (n, m), and behind its batch norm, dS (n, m)."""
+
+    sentence: str
+    dS_tilde: np.ndarray
+    dS: np.ndarray
+    consequence: str = ""
+
+    def behind(self, layer):
+        """The same, with the words for the layers further down that suffer from it."""
+        follows = self.sentence.startswith(FOLLOWS)
+        return self._replace(consequence=self.sentence if follows else f"{FOLLOWS}{layer}, where {self.sentence}")
+
+
+def diagnose(cases, wrong):
+    """A sentence for each of the tensors named in `wrong`, or None where no suspicion explains it.
+
+    `cases` are the same network and data at several lambdas, and a suspicion has to explain all of them: also that the
+    gradient is right where it is.
+    """
+    found, above = {}, [None] * len(cases)
+    for layer in range(cases[0].depth, 0, -1):
+        own = [name for name in wrong if int(re.search(r"\d+$", name).group()) == layer]
+        above = believed_by_all([believed_upstreams(c, layer, a) for c, a in zip(cases, above, strict=True)]) if own else None
+        for name in own:
+            formula = None if above else believed_by_all([believed_formulas(case, name, layer) for case in cases])
+            found[name] = above[0].sentence if above else formula and formula[0]
+        above = [u.behind(layer) for u in above] if above else [None] * len(cases)
+    return {name: f"{name}: {found[name]}" if found[name] else None for name in wrong}
+
+
+def believed_by_all(by_sentence):
+    """What each case has under the first sentence that all cases have; None if there is none."""
+    return next(([each[s] for each in by_sentence] for s in by_sentence[0] if all(s in each for each in by_sentence)), None)
+
+
+def believed_upstreams(case, layer, above):
+    return {
+        suspicion.sentence: suspicion
+        for suspicion in upstreams(case, layer, above)
+        if all(case.explains(g, name) for name, g in case.predictions(layer, suspicion).items())
+    }
+
+
+def believed_formulas(case, name, layer):
+    if not np.isfinite(case.hand[name]).all():
+        return dict.fromkeys(["it is not finite everywhere"], "it is not finite everywhere")
+    return {s: s for s, prediction in formulas(case, name, layer) if case.explains(prediction, name)}
+
+
+def upstreams(case, layer, above):
+    """Suspicions of what reaches a layer, each an Upstream, the simplest first; `above` is what reaches the layer above."""
+    s, last = case.signals, layer == case.depth
+    if last:
+        yield from wrong_losses(case)
+        return
+    dS_above = above.dS if above else s.dS[layer + 1]  # (n, m')
+    dA, active = dS_above @ case.parameters[f"W{layer + 1}"], s.A[layer] > 0  # (n, m)
+    if above:
+        yield behind_relu(case, layer, above.consequence, dA * active)
+    masks = [
+        ("the mask of the ReLU is missing", dA),
+        ("the mask of the ReLU is inverted", dA * ~active),
+        ("the mask of the ReLU is taken from the gradient instead of the activation", dA * (dA > 0)),
+        ("the sign is wrong at the ReLU", -dA * active),
+    ]
+    for other in range(1, case.depth):
+        if other != layer and s.A[other].shape == dA.shape:
+            masks.append((f"the mask of the ReLU is that of layer {other}", dA * (s.A[other] > 0)))
+    W_above = case.parameters[f"W{layer + 1}"]
+    if W_above.shape[0] == W_above.shape[1]:
+        words = f"W{layer + 1} is transposed in the product that passes the gradient on to this layer"
+        masks.append((words, (dS_above @ W_above.T) * active))
+    for sentence, dS_tilde in masks:
+        yield behind_relu(case, layer, sentence, dS_tilde)
+    for c, cause in factors(case):
+        yield behind_relu(case, layer, f"what comes from above is multiplied by {cause}", c * dA * active)
+    if s.S_tilde[layer] is not None:
+        yield from wrong_norms(case, layer, dA * active)
+
+
+def wrong_losses(case):
+    """Suspicions of the loss's backward."""
+    dS = case.signals.dS[case.depth]  # (n, K)
+    for c, cause in factors(case):
+        yield Upstream(f"all that comes from the loss is multiplied by {cause}", c * dS, c * dS)
+    for image in range(case.n):
+        rest = dS * (np.arange(case.n) != image)[:, None]  # (n, K)
+        yield Upstream(f"image {image} of the batch is left out", rest, rest)
+
+
+def behind_relu(case, layer, sentence, dS_tilde):
+    """The Upstream that dS_tilde (n, m) becomes in a correct batch norm, or without one."""
+    if case.signals.S_tilde[layer] is None:
+        return Upstream(sentence, dS_tilde, dS_tilde)
+    S_hat, scale = normalised(case, layer)
+    dS = scale * (dS_tilde - dS_tilde.mean(axis=0) - S_hat * (dS_tilde * S_hat).mean(axis=0))
+    return Upstream(sentence, dS_tilde, dS)
+
+
+def normalised(case, layer):
+    """S_hat (n, m), and gamma over the standard deviation (m,)."""
+    S = case.signals.S[layer]
+    inv_std = 1 / np.sqrt(S.var(axis=0) + case.eps)  # (m,)
+    return (S - S.mean(axis=0)) * inv_std, inv_std * case.parameters[f"gamma{layer}"]
+
+
+def wrong_norms(case, layer, d):
+    """Suspicions of batch norm's backward, from d (n, m), dJ/dS_tilde."""
+    n = case.n
+    S_hat, scale = normalised(case, layer)
+    gamma = case.parameters[f"gamma{layer}"]
+    mean_path, var_path = d.mean(axis=0), S_hat * (d * S_hat).mean(axis=0)
+    for sentence, dS in (
+        ("the path through the batch's variance is missing", scale * (d - mean_path)),
+        ("the path through the batch's mean is missing", scale * (d - var_path)),
+        ("the paths through the batch's mean and variance are missing", scale * d),
+        ("n - 1 stands for n", scale * (d - (mean_path + var_path) * n / (n - 1))),
+        ("gamma is missing", scale / gamma * (d - mean_path - var_path)),
+        ("the division by the standard deviation is missing", gamma * (d - mean_path - var_path)),
+    ):
+        yield Upstream(f"{sentence}, in the backward pass of batch norm", d, dS)
+
+
+def factors(case):
+    """Factors with a likely cause, as (number, words)."""
+    n, classes = case.n, case.signals.dS[-1].shape[1]
+    yield 0.5, "1/2"
+    yield 2.0, "2"
+    yield -1.0, "-1: the sign is wrong"
+    yield 0.0, "0: it is missing"
+    yield float(n), f"{n}: the mean over the {n} images is missing"
+    yield 1 / n, f"1/{n}: it is averaged over the {n} images twice"
+    yield float(classes), f"{classes}: the mean over the {classes} classes is missing"
+    yield 1 / classes, f"1/{classes}: it is averaged over the {classes} classes too often"
+    if n > 1:
+        yield n / (n - 1), f"{n}/{n - 1}: n - 1 stands for n"
+        yield (n - 1) / n, f"{n - 1}/{n}: n stands for n - 1"
+
+
+def formulas(case, name, layer):
+    """Suspicions of a tensor's own formula and form, as (words, predicted gradient), the simplest first."""
+    hand, reference = case.hand[name], case.reference[name]
+    yield from forms(case, name, layer)
+    for c, cause in factors(case):
+        yield f"it is multiplied by {cause}", c * reference
+    if name.startswith("W"):
+        yield from weight_formulas(case, name, layer)
+    yield from other_factor(hand, reference)
+
+
+def weight_formulas(case, name, layer):
+    """Suspicions of dJ/dW = dS^T A + 2 lambda W."""
+    hand, reference, penalty = case.hand[name], case.reference[name], case.penalty(layer)
+    data, W = reference - penalty, case.parameters[name]
+    words = f"2*lambda*{name}"
+    yield f"the penalty's {words} is missing", data
+    for other, lam in enumerate(case.lam, start=1):
+        if other != layer:
+            yield f"its penalty takes the lambda of layer {other}", data + 2 * lam * W
+    yield f"it has lambda*{name} where the cost's derivative is {words}", data + 0.5 * penalty
+    for c, cause in factors(case):
+        yield f"its penalty {words} is multiplied by {cause}", data + c * penalty
+        yield f"its data term (all but the penalty) is multiplied by {cause}", c * data + penalty
+    for direction, of in ((penalty, f" times its penalty {words}"), (np.sign(W), f" * sign({name}), as of an absolute value,")):
+        c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), np.finfo(float).tiny)
+        yield f"{c:.6g}{of} is added", reference + c * direction
+    A, dS = case.signals.A[layer - 1], case.signals.dS[layer]
+    for image in range(case.n):
+        own = np.outer(dS[image], A[image])  # (m, d)
+        yield f"image {image} of the batch is left out", reference - own
+        yield f"image {image} of the batch is counted twice", reference + own
+
+
+def forms(case, name, layer):
+    """Suspicions of the form alone: where the numbers stand."""
+    hand, reference = case.hand[name], case.reference[name]
+    differs = np.abs(hand - reference) > max(case.rounding[name], UNEXPLAINED * np.abs(hand - reference).max())
+    where = np.argwhere(differs)
+    if len(where) == 1 and hand.size > 1:
+        index = tuple(where[0])
+        ratio = f", {hand[index] / reference[index]:.7g} times what it should be" if reference[index] else ""
+        yield f"the single entry [{', '.join(map(str, index))}] is wrong{ratio}", hand
+    if (hand.astype(np.float32) == hand).all() and not (reference.astype(np.float32) == reference).all():
+        yield "its numbers are float32: somewhere the precision is lost", hand
+    for other in case.reference:
+        if other != name and case.reference[other].shape == hand.shape:
+            yield f"it is the gradient of {other}", case.reference[other]
+    if hand.ndim == 2:
+        for axis, word in ((0, "row"), (1, "column")):
+            lines = np.flatnonzero(differs.any(axis=1 - axis))
+            if len(lines) == 1 and len(where) > 1:
+                data = np.take(hand - case.penalty(layer), lines[0], axis)
+                zero = np.abs(data).max() <= case.rounding[name]
+                yield f"{word} {lines[0]} alone is {'zero, but for the penalty' if zero else 'wrong'}", hand
+        if hand.shape[0] == hand.shape[1]:
+            yield "it is transposed", reference.T
+        for axis, word in ((0, "rows"), (1, "columns")):
+            order = matching(hand, reference, axis)
+            if order is not None:
+                moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
+                yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", hand
+
+
+def matching(hand, reference, axis):
+    """The order of reference's rows (axis 0) or columns that gives hand, or None."""
+    ours, theirs = (np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for g in (hand, reference))
+    fingerprint = np.random.default_rng(0).standard_normal(ours.shape[1])
+    by_ours, by_theirs = (np.argsort(lines @ fingerprint) for lines in (ours, theirs))
+    order = np.empty(len(ours), int)
+    order[by_ours] = by_theirs
+    close = np.abs(ours - theirs[order]).max() <= UNEXPLAINED * np.abs(hand - reference).max()
+    return order if close else None
+
+
+def other_factor(hand, reference):
+    c = np.vdot(reference, hand) / max(np.vdot(reference, reference), np.finfo(float).tiny)
+    yield f"it is multiplied by {c:.6g}", c * reference
