@@ -90,6 +90,8 @@ def conclusion(result):
                 count = f"{tensor[verdict]:,} of {tensor['entries']:,} entries"
                 worst = f", {worst_in_full(tensor)}" if verdict == "fail" else ""
                 lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}{worst}", verdict))
+                if verdict == "fail":
+                    lines.append(f"      {escape(tensor['diagnosis'] or 'no known bug makes this pattern')}")
     if any(tensor["undecided"] for _, tensor in tensors):
         lines.append(
             "undecided: no oracle was certain there, or a ReLU is active in float32 and not in float64; try another --seed"

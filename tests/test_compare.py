@@ -170,6 +170,37 @@ def penalty_of_the_absolute_value(original, network, parameters, caches, loss_ca
     return gradients | {"W1": gradients["W1"] + 1e-3 * np.sign(parameters["W1"])}
 
 
+CAUSES = {
+    "penalty_missing_on_layer_1": {"W1": "the penalty's 2*lambda*W1 is missing"},
+    "penalty_halved_on_layer_2": {"W2": "it has lambda*W2 where the cost's derivative is 2*lambda*W2"},
+    "mean_over_the_batch_missing": {
+        "b3": "all that comes from the loss is multiplied by 20: the mean over the 20 images is missing",
+        "W1": "it follows from layer 3, where all that comes from the loss is multiplied by 20",
+    },
+    "sign_flipped_at_the_relu": {"W2": "the sign is wrong at the ReLU"},
+    "product_transposed": {"W1": "W2 is transposed in the product", "b1": "W2 is transposed in the product"},
+    "relu_mask_from_the_upstream_gradient": {
+        "W1": "the mask of the ReLU is taken from the gradient",
+        "b2": "the mask of the ReLU is taken from the gradient",
+    },
+    "batch_norm_without_its_variance_path": {
+        "W2": "the path through the batch's variance is missing",
+        "W1": "the path through the batch's variance is missing",
+    },
+    "batch_norm_without_its_mean_path": {"W2": "the path through the batch's mean is missing"},
+    "batch_norm_with_n_minus_1": {"W2": "n - 1 stands for n, in the backward pass of batch norm"},
+    "gamma_and_beta_swapped": {"gamma1": "it is the gradient of beta1", "beta2": "it is the gradient of gamma2"},
+    "bias_gradient_averaged_twice": {"b1": "multiplied by 1/20: it is averaged over the 20 images twice"},
+    "one_entry_off_by_one_part_in_a_million": {"W1": "the single entry [2, 1234] is wrong, 1.000001 times"},
+    "one_row_zero": {"W2": "row 1 alone is zero"},
+    "sigmoid_without_1_over_K": {"W2": "multiplied by 10: the mean over the 10 classes is missing"},
+    "last_image_left_out_of_the_weights": {"W1": "image 19 of the batch is left out", "W3": "image 19 of the batch"},
+    "one_bias_not_a_number": {"b3": "it is not finite everywhere"},
+    "lambda_of_the_first_layer_everywhere": {"W2": "its penalty takes the lambda of layer 1"},
+    "penalty_of_the_absolute_value": {"W1": "0.001 * sign(W1), as of an absolute value, is added"},
+}
+
+
 @pytest.mark.parametrize("name", BUGS)
 def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
     network, tensors, module, function, planted = BUGS[name]
@@ -180,8 +211,14 @@ def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
     assert not any(network["faults"] for network in result["networks"])  # the bug ran, and did not merely break the code
     found = failing_tensors(result)
     assert "W1" in found if tensors is None else found == tensors
+    diagnoses = {row["name"]: row["diagnosis"] for network in result["networks"] for row in network["tensors"]}
     for tensor in found:
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
+        assert diagnoses[tensor].startswith(f"{tensor}: ")
+        assert diagnoses[tensor] in out
+    for tensor, cause in CAUSES[name].items():
+        assert cause in diagnoses[tensor]
+    assert not any(sentence for tensor, sentence in diagnoses.items() if tensor not in found)
     assert "FAIL" in out
     if name == "one_entry_off_by_one_part_in_a_million":
         assert "1 of 12,288 entries, [2, 1234] is " in out

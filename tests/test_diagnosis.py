@@ -1,0 +1,69 @@
+"""The diagnosis says nothing where it does not know, and is not fooled by what looks alike at one lambda."""
+
+import numpy as np
+import pytest
+from conftest import SMALL, Problem
+
+from gradcheck import check
+
+LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
+
+
+def diagnoses(problem, spoil, lams=LAMS):
+    honest = problem.hand.cost_and_gradients
+
+    def spoiled(X, y, lam):
+        answer = honest(X, y, lam)
+        return answer._replace(gradients=spoil(dict(answer.gradients), problem, lam))
+
+    problem.hand.cost_and_gradients = spoiled
+    result = check("net", problem.hand, problem.torch, problem.chain, problem.y, lams)
+    assert result.verdict == "fail"
+    return {row["name"]: row["diagnosis"] for row in result.tensors}
+
+
+@pytest.fixture
+def problem():
+    return Problem(SMALL["relu"], n=9)
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e-3, 1.0])
+def test_noise_has_no_pattern(problem, size):
+    noise = np.random.default_rng(0).standard_normal((6, 7))
+    found = diagnoses(problem, lambda g, p, lam: g | {"W1": g["W1"] + size * noise})
+    assert set(found.values()) == {None}
+
+
+def test_an_unexplained_layer_is_not_blamed_on_another(problem):
+    noise = np.random.default_rng(0).standard_normal((5, 6))
+    found = diagnoses(problem, lambda g, p, lam: g | {"W2": g["W2"] + noise, "W1": 2 * g["W1"]})
+    assert found["W2"] is None
+    assert found["W1"] == "W1: it is multiplied by 2"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda g, p, lam: g | {"W1": g["W1"][::-1].copy()}, "W1: its rows are permuted: 0, 1, 2, 3, 4, 5"),
+        (lambda g, p, lam: g | {"W1": np.roll(g["W1"], 1, axis=1)}, "W1: its columns are permuted: 0, 1, 2, 3, 4, 5..."),
+        (lambda g, p, lam: g | {"b1": g["b1"].astype(np.float32).astype(float)}, "b1: its numbers are float32"),
+        (lambda g, p, lam: g | {"W3": -g["W3"]}, "W3: it is multiplied by -1: the sign is wrong"),
+        (lambda g, p, lam: g | {"W3": 1.25 * g["W3"]}, "W3: it is multiplied by 1.25"),
+        (lambda g, p, lam: g | {"b2": 9 / 8 * g["b2"]}, "b2: it is multiplied by 9/8: n - 1 stands for n"),
+        (lambda g, p, lam: g | {"b2": 0 * g["b2"]}, "b2: it is multiplied by 0: it is missing"),
+    ],
+)
+def test_forms_and_factors(problem, spoil, sentence):
+    found = diagnoses(problem, spoil)
+    assert [text for text in found.values() if text] == [found[sentence[:2]]]
+    assert found[sentence[:2]].startswith(sentence)
+
+
+def test_lambda_of_another_layer_is_told_from_half_of_it(problem):
+    """Layer 1's lambda is half of layer 2's in one setting only: where both are equal, half would be wrong."""
+
+    def first_lambda(g, p, lam):
+        lam = lam if np.ndim(lam) else (lam,) * 3
+        return g | {"W2": g["W2"] + 2 * (lam[0] - lam[1]) * p.hand.parameters["W2"]}
+
+    assert diagnoses(problem, first_lambda)["W2"] == "W2: its penalty takes the lambda of layer 1"
