@@ -149,7 +149,7 @@ LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "60
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
 def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implementation):
-    """kill -9 when the folder is just there, behind the first record, in the middle, near the end: the same bits all the same."""
+    """kill -9 when the folder is just there, behind the first record, in the middle, near the end: the same bits."""
     settings = (*LONG, "--implementation", implementation)
     process = start(tmp_path / "whole", *settings)
     assert process.communicate()[1] == ""

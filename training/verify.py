@@ -1,5 +1,8 @@
 """Before the first update: is the gradient of the very network, loss, lambda and data right, and does an update follow it?"""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 
 import twins
@@ -20,6 +23,7 @@ def verify(settings, state, X, y, device, advance):
     in float32, if that is what trains, against autograd: at SAMPLE entries of each tensor, or at all with `--verify full`. Then
     each twin that is to be trained takes an update in its own dtype, which must move every parameter by lr times its gradient.
     """
+    started = time.perf_counter()
     network = settings.network
     state = moved_off_zeros(state, settings.seed)
     sample = None if settings.verify == "full" else draw_sample(network, settings.seed)
@@ -40,7 +44,7 @@ def verify(settings, state, X, y, device, advance):
         wrong = wrong_step(twin, twin.array(X.astype(settings.dtype)), twin.array(y), settings.lam)
         if wrong:
             faults.append(f"an update of the {implementation} twin does not move {wrong} by lr times its gradient")
-    return result.with_faults(faults)
+    return replace(result.with_faults(faults), seconds=time.perf_counter() - started)
 
 
 def draw_sample(network, seed):
