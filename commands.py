@@ -13,7 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from errors import UserError
 from networks import LOSSES, NAMED, Network, lambda_per_layer
+from reporting.tables import comparison_summary, network_table, show
+from reporting.training import verification_sentence
 from training.data import SOURCES
+from training.loop import Diverged
 
 # What a command says with its exit code; 2 is that it could not run.
 EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
@@ -37,7 +40,12 @@ class Parser(argparse.ArgumentParser):
 def add_common_options(parser):
     """--seed, --device, --data and --data-dir."""
     parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parameters, images and batches (0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where PyTorch runs (auto)")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to compute; auto is a GPU, if there is one, for PyTorch alone",
+    )
     parser.add_argument("--data", choices=SOURCES, default="synthetic", help="images; synthetic needs no download (synthetic)")
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where cifar10 or folder is (data)")
 
@@ -64,7 +72,7 @@ def chosen_networks(parser, names, options):
     name = (
         "-".join(map(str, options.hidden)) + ("-bn" if options.batch_norm else "") + ("-sigmoid" if loss == "sigmoid" else "")
     )
-    return [Network(name, options.hidden, options.batch_norm, loss)]
+    return [Network(name, options.hidden, bool(options.batch_norm), loss)]
 
 
 def sizes(text):
@@ -128,6 +136,22 @@ def progress_bar(*columns):
     return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
 
 
+def verified(started, quiet=False):
+    """Whether no entry of a run's gradient is wrong: said in a line unless `quiet`; shown as compare.py does where one is."""
+    if started.settings.verify == "off":
+        show("[bold yellow]--verify off: THE GRADIENT IS NOT VERIFIED; nothing says that this backward pass is right[/]")
+        return True
+    with progress_bar() as bar:
+        task = bar.add_task("verifying the gradient", total=None)
+        result = started.verify(lambda entries: bar.advance(task, entries))
+    if result.verdict == "pass":
+        if not quiet:
+            show(f"[green]verified:[/] {verification_sentence(vars(result))}")
+        return True
+    show(network_table(vars(result)), *comparison_summary({"networks": [vars(result)], **vars(result)}))
+    return result.verdict != "fail"
+
+
 @contextmanager
 def interruptible():
     """Ctrl-C (and SIGTERM) inside only make the function that this yields return true; a second Ctrl-C interrupts."""
@@ -155,6 +179,9 @@ def run(main):
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         code = 2
+    except Diverged as diverged:
+        print(f"{program}: {diverged}", file=sys.stderr)
+        code = EXIT_CODES["fail"]
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         code = 130

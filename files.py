@@ -41,9 +41,7 @@ def write_bytes(path, content):
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
-        raise UserError(
-            f"{path} could not be written ({error.strerror}); the result is lost, make room and run again"
-        ) from error
+        raise UserError(f"{path} could not be written ({error.strerror}); make room and run again") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

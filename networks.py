@@ -18,6 +18,8 @@ IMAGE_SHAPE = (3, 32, 32)
 IMAGE_PIXELS = 3 * 32 * 32
 # Beyond it the squares of the penalty could overflow.
 LARGEST_LAMBDA = 1e100
+# Beyond it a forward pass in float32 could overflow.
+LARGEST_STD = 1e3
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,8 @@ def weight_std(init, fan_in):
         std = float(init)
     except ValueError:
         std = float("nan")
-    if not 0 < std < float("inf"):
-        raise UserError(f"init {init!r} is neither he, xavier nor a positive standard deviation")
+    if not 0 < std <= LARGEST_STD:
+        raise UserError(f"init {init!r} is neither he, xavier nor a standard deviation over 0 and up to {LARGEST_STD:g}")
     return std
 
 

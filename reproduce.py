@@ -3,14 +3,26 @@
 
 from dataclasses import replace
 
-from commands import EXIT_CODES, Parser, add_common_options, device_of, find_device, interruptible, progress_bar, run
+from commands import (
+    EXIT_CODES,
+    Parser,
+    add_common_options,
+    device_of,
+    find_device,
+    interruptible,
+    progress_bar,
+    run,
+    verified,
+)
+from errors import UserError
 from gradcheck import overall
 from reporting.tables import gradient_check_table, show
 from reporting.training import training_table
 from reports.experiments import GRADIENT_CHECKS, TRAININGS
-from reports.run import run_gradient_check, run_training, training_folder
+from reports.run import run_gradient_check
 from training import data
-from training.run import load_images
+from training.run import Run, fitted, load_images
+from training.run_folder import RunFolder
 
 EXAMPLES = """\
 examples:
@@ -18,10 +30,12 @@ examples:
   python reproduce.py --data cifar10 gradcheck   the gradient checks alone
   python reproduce.py --data cifar10 004         all of report 004
   python reproduce.py --data cifar10 000-fig3    this one
-  python reproduce.py --table                    the table of the trainings that are in results/
+  python reproduce.py --data cifar10 --table     the table of the trainings that are in results/
+  python reproduce.py --data cifar10 --results mine      train all of them anew, in a folder of your own
 
 A training that was stopped goes on where it was, a finished one is kept.
-exit codes: those of compare.py, for our check of each gradient; 130 stopped by Ctrl-C
+exit codes: those of compare.py, for our check of each gradient (the last column of the trainings' table changes none);
+1 also where a training diverged; 130 stopped by Ctrl-C
 """
 
 TWINS = ("manual", "torch")
@@ -46,27 +60,23 @@ def parse(arguments):
 def main(arguments):
     options = parse(arguments)
     checks, trainings = ([e for e in kind if is_chosen(e, options)] for kind in (GRADIENT_CHECKS, TRAININGS))
+    runs = {(experiment.name, twin): training_of(experiment, twin, options) for experiment in trainings for twin in TWINS}
     code = 0
     if not options.table:
+        for settings, folder in runs.values():
+            check_kept(settings, folder)
+        code = check_gradients(checks, options) if checks else 0
         with interruptible() as stopped, progress_bar() as bar:
-            task = bar.add_task("", total=len(checks) + len(trainings))
-            results = []
-            for experiment in checks:
-                bar.update(task, description=experiment.name)
-                images = data.load(options.data, options.data_dir, seed=options.seed)
-                results.append(run_gradient_check(experiment, images, options.seed, find_device(options.device)))
-                bar.advance(task)
-            for experiment in trainings:
-                bar.update(task, description=experiment.name)
-                if not all(train_one(experiment, twin, options, stopped) for twin in TWINS):
+            task = bar.add_task("", total=len(runs))
+            for (name, twin), (settings, folder) in runs.items():
+                bar.update(task, description=f"{name} {twin}")
+                if not folder.read_result() and not train(settings, folder, stopped):
+                    return EXIT_CODES["fail"]
+                if not folder.read_result():
                     raise KeyboardInterrupt
                 bar.advance(task)
-        if checks:
-            show(gradient_check_table(checks, results))
-            code = EXIT_CODES[overall(result.ours.verdict for result in results)]
     if trainings:
-        folders = [{twin: training_folder(options.results, e, twin) for twin in TWINS} for e in trainings]
-        print(training_table(trainings, [{twin: run.read_result() for twin, run in each.items()} for each in folders]))
+        print(training_table(trainings, [{twin: runs[e.name, twin][1].read_result() for twin in TWINS} for e in trainings]))
     return code
 
 
@@ -78,13 +88,45 @@ def is_chosen(experiment, options):
     return not options.experiments or any(matches(wanted, experiment) for wanted in options.experiments)
 
 
-def train_one(experiment, twin, options, stopped):
-    """The result of that twin's training, or None if `stopped()`."""
-    settings = replace(experiment.settings, implementation=twin, data=options.data, data_dir=options.data_dir)
-    settings = replace(settings, seed=options.seed, device=options.device)
+def check_gradients(checks, options):
+    """Prints the table of the reports' gradient checks. Returns the exit code."""
+    images = data.load(options.data, options.data_dir, seed=options.seed)
+    with progress_bar() as bar:
+        results = [
+            run_gradient_check(experiment, images, options.seed, find_device(options.device))
+            for experiment in bar.track(checks, description="gradient checks")
+        ]
+    show(gradient_check_table(checks, results))
+    return EXIT_CODES[overall(result.ours.verdict for result in results)]
+
+
+def training_of(experiment, twin, options):
+    """The settings and the folder of a training by one twin: a folder for each data set and seed."""
+    settings = replace(experiment.settings, implementation=twin, seed=options.seed, device=options.device)
+    seed = f"-seed{options.seed}" if options.seed else ""
+    folder = RunFolder(f"{options.results}/{options.data}/{experiment.name}-{twin}{seed}")
+    return replace(settings, data=options.data, data_dir=options.data_dir), folder
+
+
+def check_kept(settings, folder):
+    """Raises UserError where the folder holds a run with other settings than these."""
+    if folder.config.exists():
+        kept = folder.settings()
+        if replace(settings, network=kept.network, images=kept.images, fingerprint=kept.fingerprint).trained != kept.trained:
+            raise UserError(f"{folder.path} holds a run with other settings; name another folder with --results, or delete it")
+
+
+def train(settings, folder, stopped):
+    """Trains, or goes on, until the end or `stopped()`. Returns whether the gradient was right."""
     images = load_images(settings)
-    settings = replace(settings, images=len(images.train.labels))
-    return run_training(settings, images, training_folder(options.results, experiment, twin), device_of(settings), stopped)
+    settings = fitted(settings, images)
+    started = Run(settings, images, folder, device_of(settings))
+    if not verified(started, quiet=True):
+        return False
+    folder.write_settings(settings)
+    for _ in started.train(lambda lr, loss: None, stopped):
+        pass
+    return True
 
 
 if __name__ == "__main__":

@@ -22,16 +22,16 @@ from commands import (
     positive,
     progress_bar,
     run,
+    verified,
     whole_number,
 )
 from errors import UserError
 from networks import NAMED, weight_std
 from reporting.figures import draw
-from reporting.tables import comparison_summary, network_table, show
-from reporting.training import plan_sentence, record_line, result_table, sentences, verification_sentence
+from reporting.tables import show
+from reporting.training import plan_sentence, record_line, result_table, sentences
 from training import data
-from training.loop import Diverged
-from training.run import Run, load_images
+from training.run import Run, fitted, load_images
 from training.run_folder import RunFolder
 from training.settings import CHANGEABLE, IMPLEMENTATIONS, SCHEDULES, Settings
 
@@ -84,15 +84,15 @@ def parse(arguments):
     add("--dtype", choices=("float32", "float64"), help="of all that is trained (float32)")
     add("--verify", choices=("subset", "full", "off"), help="entries of the gradient checked before the first update (subset)")
     add("--record-every", type=whole_number(1), metavar="N", help="updates between records (a tenth of a cycle, or an epoch)")
-    add("--out", metavar="DIR", help="the run's folder (runs/NETWORK-IMPLEMENTATION-1, -2, ...)")
-    add("--resume", metavar="DIR", help="go on with the run in this folder, as if it had never stopped")
+    add("--out", type=nonempty, metavar="DIR", help="the run's folder (runs/NETWORK-IMPLEMENTATION-1, -2, ...)")
+    add("--resume", type=nonempty, metavar="DIR", help="go on with the run in this folder, as if it had never stopped")
 
     unset = object()
     flags = {a.dest: a.option_strings[0] if a.option_strings else "the network" for a in parser._actions if a.dest != "help"}
     options = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(flags, unset)))
     given = {name: value for name, value in vars(options).items() if value is not unset and value != []}
     if "resume" in given:
-        for name in given.keys() - {"resume", *CHANGEABLE}:
+        for name in sorted(given.keys() - {"resume", *CHANGEABLE}):
             parser.error(f"--resume goes on with the settings of the run; drop {flags[name]}")
         return given
     for name in ("hidden", "batch_norm", "loss"):
@@ -124,49 +124,38 @@ def initial(text):
     return text
 
 
+def nonempty(text):
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no folder")
+    return text
+
+
 def epochs(text):
     return tuple(whole_number(1)(part) for part in text.split(","))
 
 
-def begin(given):
-    """A Run, new in a folder of its own or where an old one stopped. Raises UserError."""
+def begin(given, folder):
+    """A Run, new or where an old one stopped. Raises UserError."""
     if "resume" in given:
-        folder = RunFolder(given.pop("resume"))
-        settings = replace(folder.settings(), **given)
+        settings = replace(folder.settings(), **{name: value for name, value in given.items() if name != "resume"})
         return Run(settings, load_images(settings), folder, device_of(settings))
-    out = given.pop("out", None)
-    settings = Settings(**given)
-    images = load_images(settings)
-    network = replace(settings.network, outputs=len(images.classes))
-    network.check_lambda(settings.lam)
-    folder = RunFolder(out or free_folder(settings))
     folder.check_new()
-    settings = replace(settings, network=network, images=len(images.train.labels))
+    settings = Settings(**{name: value for name, value in given.items() if name != "out"})
+    images = load_images(settings)
+    settings = fitted(settings, images)
+    settings.network.check_lambda(settings.lam)
     return Run(settings, images, folder, device_of(settings))
 
 
-def free_folder(settings):
-    stem = f"{settings.network.name}-{settings.implementation}"
-    return next(path for k in count(1) if not (path := Path("runs") / f"{stem}-{k}").exists())
-
-
-def verified(started):
-    """Whether the gradient is right, said in a line, or shown as compare.py shows it."""
-    if started.settings.verify == "off":
-        show("[bold yellow]--verify off: THE GRADIENT IS NOT VERIFIED; nothing says that this backward pass is right[/]")
-        return True
-    with progress_bar() as bar:
-        task = bar.add_task("verifying the gradient", total=None)
-        result = started.verify(lambda entries: bar.advance(task, entries))
-    if result.verdict == "pass":
-        show(f"[green]verified:[/] {verification_sentence(vars(result))}")
-        return True
-    show(network_table(vars(result)), *comparison_summary({"networks": [vars(result)], **vars(result)}))
-    return result.verdict != "fail"
+def folder_of(given):
+    if "resume" in given or "out" in given:
+        return RunFolder(given.get("resume") or given["out"])
+    stem = f"{given['network'].name}-{given.get('implementation', Settings.implementation)}"
+    return RunFolder(next(path for k in count(1) if not (path := Path("runs") / f"{stem}-{k}").exists()))
 
 
 def train(started):
-    """Trains with a progress bar, or with a line a record where nobody watches. Returns the exit code."""
+    """Trains with a progress bar, or with a line a record where nobody watches. Returns whether it came to its end."""
     folder, updates = started.folder, started.plan.updates
     figures = TextColumn("{task.completed}/{task.total}  {task.fields[figures]}")
     with interruptible() as stopped, progress_bar(figures) as bar:
@@ -174,7 +163,7 @@ def train(started):
         accuracy = ""
 
         def advance(lr, loss):
-            bar.update(task, advance=1, figures=f"lr {lr:.4f}  loss {loss:.3f}  {accuracy}")
+            bar.update(task, advance=1, figures=f"lr {lr:.2e}  loss {loss:.3f}  {accuracy}")
 
         for row in started.train(advance if not bar.disable else lambda lr, loss: None, stopped):
             accuracy = f"val {row['val']['accuracy']:.1%}"
@@ -183,39 +172,29 @@ def train(started):
     if started.progress.update < updates:
         resume = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder.path))}"
         print(f"stopped after {started.progress.update:,} of {updates:,} updates; go on with: {resume}", file=sys.stderr)
-        return 130
-    return 0
+    return started.progress.update == updates
 
 
 def main(arguments):
-    started = begin(parse(arguments))
-    folder = started.folder
-    result = folder.read_result()
-    if result is None:
+    given = parse(arguments)
+    folder = folder_of(given)
+    if "resume" in given and folder.read_result():
+        if len(given) > 1:
+            raise UserError(f"{folder.path} is finished already: there is nothing left for other options to change")
+        show(f"{folder.path} is finished already")
+    else:
+        started = begin(given, folder)
         show(plan_sentence(started))
         if not verified(started):
             print(f"{started.settings.network.name} is not trained: its gradient is wrong", file=sys.stderr)
             return EXIT_CODES["fail"]
         folder.write_settings(started.settings)
-        try:
-            code = train(started)
-        except Diverged as diverged:
-            print(f"{diverged}; {last_checkpoint(folder)}", file=sys.stderr)
-            return EXIT_CODES["fail"]
-        if code:
-            return code
-        result = folder.read_result()
-    else:
-        show(f"{folder.path} is finished already")
-    figures = draw([folder], folder.path)
+        if not train(started):
+            return 130
+    result = folder.read_result()
     show(result_table(result), *sentences(result))
-    show(f"{folder.path}: result.json, metrics.jsonl, {', '.join(figures)}")
+    show(f"{folder.path}: result.json, metrics.jsonl, {', '.join(draw([folder], folder.path))}")
     return 0
-
-
-def last_checkpoint(folder):
-    last = folder.read_checkpoint()
-    return f"the last good checkpoint is of update {last.update}: {folder.checkpoint}" if last else "there is no checkpoint yet"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Read beside `models/mlp.py`, its twin in PyTorch: both classes answer to the same names.
 """
 
-from collections import defaultdict
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from manual.sgd import sgd
 from networks import CostAndGradients, Evaluation, lambda_per_layer
 
 # No array is given to write into, whatever its name.
-NOTHING = defaultdict(lambda: None)
+NOTHING = MappingProxyType({})
 
 
 def loss_forward(loss, logits, y):
@@ -85,6 +85,8 @@ class MLP:
         out = self._kept_arrays(len(rows))
         batch = take_rows(X, rows, out["X"])  # (n, d)
         if flipped is not None:
+            if "mirrored" not in out:
+                out["mirrored"] = self.xp.empty(batch.shape, batch.dtype)
             batch = flip(batch, self.array(flipped), out["mirrored"])
         return batch, y[rows]
 
@@ -140,15 +142,17 @@ class MLP:
 def kept_arrays(network, n, empty):
     """Arrays for all that an update with n images computes of a batch's or a weight's size; `empty(shape, dtype)` makes one.
 
-    S and A of each hidden layer, its ReLU's `active` and dA; the gradient of each weight under the weight's own name, with
-    `scratch`, an array like it; and X, the batch itself.
+    X, the batch; S of each layer; A, the ReLU's `active` and dA of each hidden layer, with dS behind a batch norm; and the
+    gradient of each weight under the weight's own name, with `scratch`, an array like it.
     """
-    kept = {"X": empty((n, network.inputs)), "mirrored": empty((n, network.inputs))}
+    kept = {"X": empty((n, network.inputs))}
     for layer in range(1, network.depth + 1):
         shape, units = network.parameter_shapes()[f"W{layer}"], network.sizes[layer]
-        kept |= {f"W{layer}": empty(shape), f"scratch{layer}": empty(shape)}
-        kept |= {f"{name}{layer}": empty((n, units)) for name in ("S", "A", "dA", "dS")}
-        kept[f"active{layer}"] = empty((n, units), bool)
+        kept |= {f"W{layer}": empty(shape), f"scratch{layer}": empty(shape), f"S{layer}": empty((n, units))}
+        if layer < network.depth:
+            names = ("A", "dA", "dS") if network.batch_norm else ("A", "dA")
+            kept |= {f"{name}{layer}": empty((n, units)) for name in names}
+            kept[f"active{layer}"] = empty((n, units), bool)
     return kept
 
 
@@ -173,21 +177,21 @@ def forward(network, parameters, X, out=NOTHING):
     """
     p, A, caches, batch_statistics = parameters, X, {}, {}
     for layer in range(1, network.depth):
-        S, caches[f"linear{layer}"] = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"], out[f"S{layer}"])  # (n, m)
+        S, caches[f"linear{layer}"] = layers.linear_forward(A, p[f"W{layer}"], p[f"b{layer}"], out.get(f"S{layer}"))  # (n, m)
         # Nothing needs S behind its activation: S_hat takes its place.
-        kept = {"out": out[f"A{layer}"], "S_hat": out[f"S{layer}"], "active": out[f"active{layer}"]}
+        kept = {"out": out.get(f"A{layer}"), "S_hat": out.get(f"S{layer}"), "active": out.get(f"active{layer}")}
         A, caches[f"activate{layer}"], statistics = activate(network, S, p.get(f"gamma{layer}"), p.get(f"beta{layer}"), **kept)
         if network.batch_norm:
             batch_statistics[layer] = statistics
     last = network.depth
-    logits, caches[f"linear{last}"] = layers.linear_forward(A, p[f"W{last}"], p[f"b{last}"], out[f"S{last}"])  # (n, K)
+    logits, caches[f"linear{last}"] = layers.linear_forward(A, p[f"W{last}"], p[f"b{last}"], out.get(f"S{last}"))  # (n, K)
     return logits, caches, batch_statistics
 
 
 def penalty(network, parameters, lam, out=NOTHING):
     """sum_l lambda_l sum W_l^2; biases, gamma and beta are never penalised."""
     all_layers = range(1, network.depth + 1)
-    weights, scratch = [parameters[f"W{layer}"] for layer in all_layers], [out[f"scratch{layer}"] for layer in all_layers]
+    weights, scratch = [parameters[f"W{layer}"] for layer in all_layers], [out.get(f"scratch{layer}") for layer in all_layers]
     return losses.l2_penalty_forward(weights, lambda_per_layer(lam, network.depth), scratch)
 
 
@@ -206,14 +210,14 @@ def backward(network, parameters, caches, loss_cache, lam, out=NOTHING):
     for layer in range(network.depth, 0, -1):
         below = layer - 1
         cache, W = caches[f"linear{layer}"], parameters[f"W{layer}"]
-        dW, gradients[f"b{layer}"] = layers.linear_backward(dS, cache, out[f"W{layer}"])  # (m, d), (m,)
-        dpenalty = losses.l2_penalty_backward(W, lam[below], out[f"scratch{layer}"])  # (m, d)
-        gradients[f"W{layer}"] = np.add(dW, dpenalty, out=out[f"W{layer}"])  # (m, d)
+        dW, gradients[f"b{layer}"] = layers.linear_backward(dS, cache, out.get(f"W{layer}"))  # (m, d), (m,)
+        dpenalty = losses.l2_penalty_backward(W, lam[below], out.get(f"scratch{layer}"))  # (m, d)
+        gradients[f"W{layer}"] = np.add(dW, dpenalty, out=out.get(f"W{layer}"))  # (m, d)
         if layer > 1:
             norm_cache, active = caches[f"activate{below}"]
-            dA = layers.linear_backward_input(dS, cache, out[f"dA{below}"])  # (n, d)
-            dS = layers.relu_backward(dA, active, out[f"dA{below}"])  # (n, d)
+            dA = layers.linear_backward_input(dS, cache, out.get(f"dA{below}"))  # (n, d)
+            dS = layers.relu_backward(dA, active, out.get(f"dA{below}"))  # (n, d)
             if network.batch_norm:
-                dS, dgamma, dbeta = layers.batch_norm_backward(dS, norm_cache, out[f"dS{below}"])  # (n, d), (d,), (d,)
+                dS, dgamma, dbeta = layers.batch_norm_backward(dS, norm_cache, out.get(f"dS{below}"))  # (n, d), (d,), (d,)
                 gradients[f"gamma{below}"], gradients[f"beta{below}"] = dgamma, dbeta
     return {name: gradients[name] for name in parameters}

@@ -1,9 +1,12 @@
 """The figures of training runs, from their files alone: curves, weights as images, how probable the true class is."""
 
+import io
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from files import write_bytes
 from networks import IMAGE_PIXELS, IMAGE_SHAPE
 from reporting.training import twins_of
 from training.settings import plan
@@ -27,7 +30,9 @@ def draw(runs, path):
         if all(shows_images(run.settings().network) for run in runs):
             figures["weights.png"] = weights(runs)
     for name, figure in figures.items():
-        figure.savefig(path / name, dpi=120)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=120)
+        write_bytes(path / name, drawn.getvalue())
     return list(figures)
 
 
@@ -48,12 +53,16 @@ def curves(runs):
             for part, label in (("train", "training"), ("val", "validation")):
                 words = [run.path.name if len(runs) > 1 else "", name if len(names) > 1 else "", label]
                 style = {"color": colour if part == "train" or len(runs) > 1 else WRONG, "label": " ".join(filter(None, words))}
-                style |= {"linestyle": "-" if part == "train" else "--"} if twin == 0 else {"linestyle": "", "marker": "."}
+                style |= (
+                    {"linestyle": "-" if part == "train" else "--"}
+                    if twin == 0
+                    else {"linestyle": "", "marker": "." if part == "train" else "x"}
+                )
                 for quantity in ("cost", "loss", "accuracy"):
                     panels[quantity].plot(updates, [measures[part][quantity] for _, measures in found], **style)
         settings = run.settings()
         rate = plan(settings, settings.images).lr
-        panels["lr"].plot([rate(t) for t in range(rows[-1]["update"] + 1 if rows else 0)], color=colour)
+        panels["lr"].plot([rate(t) for t in range(rows[-1]["update"] + 1 if rows else 0)], color=colour, drawstyle="steps-post")
     for quantity, panel in panels.items():
         panel.set(xlabel="updates", ylabel=AXES[quantity])
         panel.grid(alpha=0.3)
@@ -70,7 +79,8 @@ def apart(runs):
     """How far apart two twins are, relative, against updates; nothing is drawn where they are equal."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     panel = figure.subplots()
-    for run, style in zip(runs, ("-", "--", ":", "-.") * len(runs), strict=False):
+    with_distances = [run for run in runs if any("apart" in row for row in run.rows())]
+    for run, style in zip(with_distances, ("-", "--", ":", "-.") * len(runs), strict=False):
         rows = [row for row in run.rows() if "apart" in row]
         for quantity, colour in zip(("logits", "cost", "weights"), COLOURS, strict=False):
             distances = [row["apart"][quantity] or np.nan for row in rows]
@@ -95,12 +105,18 @@ def probability(runs):
             counts = histogram[key]
             panel.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=f"predicted {key} ({sum(counts):,})")
         network = run.settings().network
-        panel.set(title=f"{network.name}, {name}: {network.loss}", xlabel="probability of the true class", xlim=(0, 1))
+        panel.set_title(f"{named(run, runs)}{network.name}, {name}: {network.loss}", fontsize="medium")
+        panel.set(xlabel="probability of the true class", xlim=(0, 1))
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test images")
     panels[0].set_ylim(top=1.25 * panels[0].get_ylim()[1])  # room for the legend above the highest bar
     return figure
+
+
+def named(run, runs):
+    """The name of a run where there are others."""
+    return f"{run.path.name}\n" if len(runs) > 1 else ""
 
 
 def weights(runs):
@@ -109,10 +125,12 @@ def weights(runs):
     rows = len(found[0][2]["W1"])
     figure = Figure(figsize=(1.2 * rows, 1.75 * len(found)), layout="constrained")
     for part, (run, name, state) in zip(np.atleast_1d(figure.subfigures(len(found), 1)), found, strict=True):
-        part.suptitle(f"W1 of {run.settings().network.name}, {name}, lambda {run.settings().lam}", fontsize=10)
+        part.suptitle(
+            f"{named(run, runs)}W1 of {run.settings().network.name}, {name}, lambda {run.settings().lam}", fontsize=10
+        )
         for panel, row, title in zip(part.subplots(1, rows), state["W1"], run.read_result()["classes"], strict=True):
             image = row.reshape(IMAGE_SHAPE).transpose(1, 2, 0)  # (32, 32, 3)
             panel.imshow((image - image.min()) / (np.ptp(image) or 1))
-            panel.set_title(title, fontsize=8)
+            panel.set_title(title if len(title) <= 12 else f"{title[:11]}…", fontsize=8)
             panel.axis("off")
     return figure

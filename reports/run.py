@@ -11,8 +11,6 @@ from gradcheck.plain import difference_quotients
 from manual.mlp import cost
 from networks import initial_state
 from reports.measures import MEASURES
-from training.run import Run
-from training.run_folder import RunFolder
 
 
 class GradientCheckResult(NamedTuple):
@@ -48,26 +46,3 @@ def run_gradient_check(experiment, images, seed, device):
     measured = MEASURES[experiment.measure](hand.cost_and_gradients(X, y, lam).gradients, numerical)
     chain = twins.chain(network, hand.parameters, X, y)
     return GradientCheckResult(measured, check(experiment.name, hand, reference, chain, y, [lam]))
-
-
-def run_training(settings, images, folder, device, stopped):
-    """The result of the run in `folder`, trained now or gone on with unless it is finished; None if `stopped()`.
-
-    Raises UserError where the folder holds a run with other settings, or our check finds the gradient wrong.
-    """
-    if folder.config.exists():
-        if folder.settings().trained != settings.trained:
-            raise UserError(f"{folder.path} holds a run with other settings; name another folder with --results, or delete it")
-        if folder.read_result():
-            return folder.read_result()
-    run = Run(settings, images, folder, device)
-    if run.verify(lambda count: None).verdict != "pass":
-        raise UserError(f"{settings.network.name}: the gradient is not verified; compare.py says where")
-    folder.write_settings(settings)
-    for _ in run.train(lambda lr, loss: None, stopped):
-        pass
-    return folder.read_result()
-
-
-def training_folder(results, experiment, implementation):
-    return RunFolder(f"{results}/{experiment.name}-{implementation}")

@@ -65,7 +65,7 @@ def test_measures_by_hand():
 
 
 def test_the_readme_shows_the_results(capsys):
-    code, out, _ = call(reproduce.main, capsys, "--table", "--results", ROOT / "results")
+    code, out, _ = call(reproduce.main, capsys, "--data", "cifar10", "--table", "--results", ROOT / "results")
     assert code == 0
     assert out.count("| yes") == len(TRAININGS)
     assert out in (ROOT / "README.md").read_text()
@@ -83,7 +83,9 @@ def test_trainings_run_in_both_twins_and_are_kept(monkeypatch, capsys, tmp_path)
     assert (code, err) == (0, "")
     assert [line.split()[1] for line in out.splitlines()[2:]] == names
     assert "NO: out of range" in out  # after four updates on synthetic images
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}-{twin}" for name in names for twin in ("manual", "torch")}
+    assert {path.name for path in (tmp_path / "synthetic").iterdir()} == {
+        f"{name}-{twin}" for name in names for twin in ("manual", "torch")
+    }
 
     def fail(*arguments):
         raise AssertionError("a finished training ran again")

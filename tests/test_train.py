@@ -19,11 +19,13 @@ import figures
 import manual.mlp
 import train
 import twins
+from commands import device_of
 from manual import layers, losses
-from networks import NAMED, nonzero_state
+from networks import NAMED, Network, nonzero_state
 from reports.experiments import TRAININGS
 from training import checkpoint, data
-from training.run import first_relu
+from training.loop import LARGEST_COST
+from training.run import Run, first_relu, fitted, load_images
 from training.run_folder import RunFolder
 from training.settings import Settings
 
@@ -147,14 +149,14 @@ LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "60
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
 def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implementation):
-    """kill -9 when the folder is just there, twice in the middle, near the end: then bit for bit the uninterrupted run."""
+    """kill -9 when the folder is just there, behind the first record, in the middle, near the end: the same bits."""
     settings = (*LONG, "--implementation", implementation)
     process = start(tmp_path / "whole", *settings)
     assert process.communicate()[1] == ""
     out = tmp_path / "killed"
     reached = 0
     for k, moment in enumerate(
-        (lambda: (out / "config.json").exists(), *(lambda n=n: count_rows(out) >= n for n in (3, 8, 16)))
+        (lambda: (out / "config.json").exists(), *(lambda n=n: count_rows(out) >= n for n in (1, 3, 16)))
     ):
         process = start(None, "--resume", out) if k else start(out, *settings)
         wait_for(moment, process)
@@ -174,6 +176,62 @@ def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implement
     assert [row["update"] for row in rows[1]] == [*range(0, 600, 37), 600]
     results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path / "whole", out)]
     assert results[0]["test"] == results[1]["test"]
+
+
+def test_killed_behind_the_first_record(capsys, tmp_path):
+    """The checkpoint is of update 0: its row may not come twice, and what a write left half done goes."""
+    trained(capsys, tmp_path / "whole", *TINY)
+    out = tmp_path / "killed"
+    process = start(out, *TINY, "--updates", "1000000", "--record-every", "500000")
+    wait_for(lambda: (out / "checkpoint.safetensors").exists(), process)
+    process.kill()
+    process.communicate()
+    (out / ".checkpoint.safetensors.1.partial").write_bytes(b"half")
+    for path in (out / "config.json", out / "checkpoint.safetensors"):
+        assert path.exists()
+    config = json.loads((out / "config.json").read_text()) | {"updates": 30, "record_every": 10}
+    (out / "config.json").write_text(json.dumps(config))
+    at_zero = checkpoint.read(out / "checkpoint.safetensors")
+    assert at_zero.update == 0
+    checkpoint.write(out / "checkpoint.safetensors", replace(at_zero, settings=config))
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert (code, err) == (0, "")
+    rows = [without_seconds(RunFolder(folder).rows()) for folder in (tmp_path / "whole", out)]
+    assert rows[0] == rows[1]
+    assert not list(out.glob(".*"))
+
+
+def test_a_row_without_its_checkpoint_comes_again(monkeypatch, capsys, tmp_path):
+    """The row is written first: a kill between the two must lose no row."""
+    trained(capsys, tmp_path / "whole", *TINY)
+    original, out = checkpoint.write, tmp_path / "killed"
+
+    def killed(path, content):
+        if content.update == 20:
+            raise KeyboardInterrupt
+        original(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", killed)
+        assert call(train.main, capsys, *TINY, "--out", out)[0] == 130
+    assert [row["update"] for row in RunFolder(out).rows()] == [0, 10, 20]
+    assert call(train.main, capsys, "--resume", out)[0] == 0
+    rows = [without_seconds(RunFolder(folder).rows()) for folder in (tmp_path / "whole", out)]
+    assert rows[0] == rows[1]
+
+
+def test_a_stop_leaves_a_checkpoint_wherever_it_comes(tmp_path):
+    settings = Settings(Network("small", hidden=(4,)), updates=12, record_every=5, step_size=10)
+    images = load_images(settings)
+    settings = fitted(settings, images)
+    for stop in range(1, 12):
+        folder = RunFolder(tmp_path / str(stop))
+        folder.write_settings(settings)
+        started = Run(settings, images, folder, "cpu")
+        asked = iter(range(1, 100))
+        list(started.train(lambda lr, loss: None, lambda asked=asked, stop=stop: next(asked) >= stop))
+        assert started.progress.update == folder.read_checkpoint().update == stop
+        assert [row["update"] for row in folder.rows()] == [t for t in (0, 5, 10) if t <= stop]
 
 
 @pytest.mark.parametrize("lost", ["nothing", "the checkpoint of the last row", "half a row"])
@@ -232,6 +290,19 @@ def test_a_checkpoint_of_one_twin_opens_in_the_other(capsys, tmp_path):
         assert json.loads((out / "result.json").read_text())["implementation"] == then
 
 
+@pytest.mark.parametrize("then", ["torch", "both", "manual"])
+def test_killed_before_the_result_and_resumed_in_another_twin(capsys, out, then):
+    printed = trained(capsys, out, *TINY, "--dtype", "float64", "--implementation", "both" if then == "manual" else "manual")
+    whole = json.loads((out / "result.json").read_text())
+    (out / "result.json").unlink()
+    code, printed, err = call(train.main, capsys, "--resume", out, "--implementation", then)
+    assert (code, err) == (0, "")
+    result = json.loads((out / "result.json").read_text())
+    assert result["implementation"] == then
+    assert result["test"]["loss"] == pytest.approx(whole["test"]["loss"], rel=1e-9)
+    assert ("apart" in result) == ("apart by" in printed) == (then == "both")
+
+
 def test_a_finished_run_is_shown_again(capsys, out):
     trained(capsys, out, *TINY)
     before = (out / "result.json").read_bytes()
@@ -239,6 +310,9 @@ def test_a_finished_run_is_shown_again(capsys, out):
     assert (code, err) == (0, "")
     assert "is finished already" in printed
     assert (out / "result.json").read_bytes() == before
+    code, _, err = call(train.main, capsys, "--resume", out, "--implementation", "torch")
+    assert code == 2
+    assert "is finished already" in err
 
 
 # Verified first.
@@ -278,6 +352,42 @@ def test_a_sample_is_not_all(monkeypatch, capsys, tmp_path):
     assert json.loads((tmp_path / "off" / "result.json").read_text())["verify"] == "off"
 
 
+def test_a_gradient_that_is_wrong_in_float32_alone(monkeypatch, capsys, out):
+    original = layers.linear_backward
+
+    def spoiled(dS, cache, out):
+        dW, db = original(dS, cache, out)
+        return (dW * np.float32(1.01) if dW.dtype == np.float32 else dW), db
+
+    monkeypatch.setattr(layers, "linear_backward", spoiled)
+    code, printed, _ = call(train.main, capsys, *TINY, "--out", out)
+    assert code == 1
+    assert "fail: 4 W1" in printed
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-4, 0.5])
+def test_an_update_that_does_not_quite_follow_the_gradient_is_found(monkeypatch, capsys, out, factor):
+    original = manual.mlp.sgd
+    monkeypatch.setattr("manual.mlp.sgd", lambda parameters, gradients, lr: original(parameters, gradients, factor * lr))
+    code, printed, _ = call(train.main, capsys, *TINY, "--out", out)
+    assert code == 1
+    assert "does not move W1 by lr times its gradient" in printed
+
+
+def test_a_bug_that_zeros_hide_is_found(monkeypatch, capsys, out):
+    """At the start gamma is 1 and beta 0: the check moves them."""
+    original = layers.batch_norm_backward
+
+    def without_gamma(dout, cache, out):
+        S_hat, inv_std, gamma = cache
+        return original(dout, (S_hat, inv_std, np.ones_like(gamma)), out)
+
+    monkeypatch.setattr(layers, "batch_norm_backward", without_gamma)
+    code, printed, _ = call(train.main, capsys, *TINY, "--batch-norm", "--out", out)
+    assert code == 1
+    assert "fail: 4-bn W1" in printed
+
+
 @pytest.mark.parametrize("module", ["manual", "models"])
 def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsys, out, module):
     def ascent(parameters, gradients, lr):
@@ -307,11 +417,34 @@ def test_divergence(capsys, out):
     arguments = ("--hidden", "4", "--schedule", "constant", "--lr", "1000", "--lam", "0.1", "--updates", "30")
     code, _, err = call(train.main, capsys, *arguments, "--record-every", "2", "--out", out)
     assert code == 1
-    assert err.startswith("the manual twin diverged at update ")
+    assert err.startswith("command: the manual twin diverged at update ")
     assert ", lr 1e+03: loss " in err
     last = checkpoint.read(out / "checkpoint.safetensors")
+    assert RunFolder(out).rows()[-1]["train"]["cost"] < LARGEST_COST
+    assert RunFolder(out).rows()[-1]["update"] == last.update
     assert err.rstrip().endswith(f"the last good checkpoint is of update {last.update}: {out / 'checkpoint.safetensors'}")
     assert all(np.isfinite(array).all() for array in last.states["manual"].values())
+    assert not (out / "result.json").exists()
+
+
+@pytest.mark.parametrize("implementation", ["manual", "torch"])
+@pytest.mark.parametrize(
+    ("arguments", "update", "last"),
+    [
+        (("--lr", "1e30", "--updates", "1"), 1, "is of update 0"),
+        (("--lr", "1e6", "--updates", "1"), 1, "is of update 0"),
+        (("--lr", "1e6", "--updates", "9", "--record-every", "1"), 1, "is of update 0"),
+        (("--init", "1000", "--updates", "1"), 0, "there is no checkpoint yet"),
+        (("--lam", "1e100", "--updates", "1"), 0, "there is no checkpoint yet"),
+    ],
+)
+def test_divergence_is_found_wherever_it_shows(capsys, out, implementation, arguments, update, last):
+    settings = ("--hidden", "4", "--schedule", "constant", "--lam", "0.1", *arguments)
+    code, _, err = call(train.main, capsys, *settings, "--verify", "off", "--implementation", implementation, "--out", out)
+    assert code == 1
+    assert f"the {implementation} twin diverged at update {update}, lr " in err
+    assert last in err
+    assert err.count("\n") == 1
     assert not (out / "result.json").exists()
 
 
@@ -337,6 +470,9 @@ def test_a_poor_learning_rate_finishes(capsys, out):
         (("two-layer", "--cycles", "0"), "'0' is not a whole number from 1"),
         (("two-layer", "--cycles", "1", "--epochs", "1"), "not allowed with argument"),
         (("two-layer", "--init", "she"), "neither he, xavier nor"),
+        (("two-layer", "--init", "1e300"), "neither he, xavier nor"),
+        (("two-layer", "--images", "2001"), "--images 2,001 is over the 2,000 images"),
+        (("two-layer", "--out", ""), "an empty name is no folder"),
         (("two-layer", "--lam", "-1"), "'-1' is not lambda"),
         (("two-layer", "--lam", "1,2,3"), "two-layer: lambda has 3 values"),
         (("two-layer", "--batch-size", "2001"), "--batch-size 2001 does not fit the 2,000 images"),
@@ -375,14 +511,22 @@ def test_a_folder_with_a_run_is_not_written_over(capsys, out):
         ("config.json", b"{", "config.json can't be read"),
         ("config.json", b"{}", "config.json can't be read"),
         ("config.json", None, "are of different runs"),
+        ("config.json", b"seed", "seed is 'abc'"),
         ("metrics.jsonl", b"nonsense\n", "metrics.jsonl can't be read"),
+        ("metrics.jsonl", b"3\n", "metrics.jsonl can't be read"),
+        ("metrics.jsonl", b"", "metrics.jsonl lacks the record of update 0"),
+        ("result.json", b"", "result.json can't be read"),
+        ("result.json", b"[]", "result.json can't be read"),
+        ("result.json", b"\xff", "result.json can't be read"),
     ],
 )
 def test_a_broken_run_is_not_resumed(capsys, out, name, content, message):
     trained(capsys, out, *TINY)
     (out / "result.json").unlink()
     if content is None:
-        content = (out / "config.json").read_bytes().replace(b'"seed": 0', b'"seed": 1')
+        content = (out / "config.json").read_bytes().replace(b'"lam": 0.0', b'"lam": 0.5')
+    if content == b"seed":
+        content = (out / "config.json").read_bytes().replace(b'"seed": 0', b'"seed": "abc"')
     (out / name).write_bytes(content)
     code, _, err = call(train.main, capsys, "--resume", out)
     assert code == 2
@@ -390,7 +534,43 @@ def test_a_broken_run_is_not_resumed(capsys, out, name, content, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("broken", [{"update": "x"}, {"update": -4}, {"generator": {}}, {"seconds": {}}, {"states": {}}])
+def test_a_checkpoint_that_is_not_whole(capsys, out, broken):
+    trained(capsys, out, *TINY)
+    (out / "result.json").unlink()
+    path = out / "checkpoint.safetensors"
+    checkpoint.write(path, replace(checkpoint.read(path), **broken))
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is not a checkpoint of train.py: its metadata are not whole" in err
+
+
+def test_other_data_are_not_gone_on_with(monkeypatch, capsys, out):
+    trained(capsys, out, *TINY)
+    (out / "result.json").unlink()
+    original = data.draw_synthetic
+    monkeypatch.setattr(data, "draw_synthetic", lambda seed: original(seed + 1))
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert code == 2
+    assert "the data are not those that the run began with" in err
+
+
 # The GPU, and what stands in for it.
+
+
+@pytest.mark.parametrize(
+    ("implementation", "asked", "expected"),
+    [
+        ("manual", "auto", "cpu"),
+        ("both", "auto", "cpu"),
+        ("torch", "auto", "cuda"),
+        ("manual", "cuda", "cuda"),
+        ("torch", "cpu", "cpu"),
+    ],
+)
+def test_device_with_a_gpu(monkeypatch, implementation, asked, expected):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert device_of(Settings(NAMED["two-layer"], implementation, device=asked)) == expected
 
 
 def test_the_manual_twin_runs_on_arrays_like_cupys(monkeypatch, network):
@@ -461,10 +641,10 @@ def test_accuracies_of_the_course(capsys, cifar10_dir, tmp_path, name, implement
     import reproduce
 
     experiment = next(experiment for experiment in TRAININGS if experiment.name == name)
-    folder = reproduce.training_folder(tmp_path, experiment, implementation)
     options = ["--data", "cifar10", "--data-dir", cifar10_dir, "--results", tmp_path]
-    result = reproduce.train_one(experiment, implementation, reproduce.parse([name, *map(str, options)]), lambda: False)
-    assert folder.read_result() == result
+    settings, folder = reproduce.training_of(experiment, implementation, reproduce.parse([name, *map(str, options)]))
+    assert reproduce.train(settings, folder, lambda: False)
+    result = folder.read_result()
     value = result[experiment.part][experiment.quantity] * (100 if experiment.quantity == "accuracy" else 1)
     assert experiment.low <= value <= experiment.high
 

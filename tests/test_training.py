@@ -1,7 +1,6 @@
 """Schedules, batches, the training step and the loop of both twins."""
 
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from training import data
 from training.apart import apart
 from training.batches import Batches
 from training.evaluation import Placed, evaluate, probability_of_class, true_class_histogram
-from training.run import Run, load_images
+from training.run import Run, fitted, load_images
 from training.run_folder import RunFolder
 from training.schedules import cyclical, step_decay
 from training.settings import Settings, plan
@@ -53,11 +52,14 @@ NETWORK = NAMED["two-layer"]
         ({}, 2000, 100, {0: 1e-5, 500: 0.1, 1000: 1e-5, 1250: 0.050005}),
         ({"step_size": 800, "cycles": 3}, 4800, 160, {800: 0.1}),
         ({"step_size": 800, "epochs": 50}, 5000, 160, {4800: 1e-5}),
-        ({"updates": 7}, 7, 100, {0: 1e-5}),
+        ({"updates": 7}, 7, 1, {0: 1e-5}),
+        ({"updates": 300}, 300, 30, {0: 1e-5}),
+        ({"schedule": "step", "lr": 1.0, "decay_every": 2, "updates": 450}, 450, 45, {199: 1, 200: 0.1, 400: 0.01}),
+        ({"schedule": "step", "lr": 1.0, "decay_every": 20, "updates": 9000}, 9000, 100, {7999: 1e-3, 8000: 1e-4}),
         ({"schedule": "constant", "lr": 0.5}, 4000, 100, {0: 0.5, 3999: 0.5}),
-        ({"schedule": "step", "lr": 1.0, "decay_every": 2, "epochs": 6}, 600, 100, {199: 1, 200: 0.1, 400: 0.01, 599: 0.01}),
+        ({"schedule": "step", "lr": 1.0, "decay_every": 2, "epochs": 6}, 600, 60, {199: 1, 200: 0.1, 400: 0.01, 599: 0.01}),
         ({"schedule": "step", "lr": 1.0, "decay_at": (11, 50), "epochs": 60}, 6000, 100, {1099: 1, 1100: 0.1, 5000: 0.01}),
-        ({"batches_per_epoch": 50, "epochs": 2, "schedule": "constant"}, 100, 50, {}),
+        ({"batches_per_epoch": 50, "epochs": 2, "schedule": "constant"}, 100, 10, {}),
         ({"record_every": 3}, 2000, 3, {}),
     ],
 )
@@ -79,17 +81,17 @@ def test_plan_of_too_few_images():
 
 
 def test_each_epoch_sees_each_image_once_in_another_order():
-    batches = Batches(10, 3, seed=1, flip=True)
+    batches = Batches(10, 3, 3, seed=1, flip=True)
     epochs = [np.concatenate([batches.at(3 * epoch + k).rows for k in range(3)]) for epoch in range(50)]
     assert all(len(set(epoch)) == 9 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 50
     assert set(np.concatenate(epochs)) == set(range(10))
-    assert [*Batches(10, 3, 0, shuffle=False).at(0).rows] == [0, 1, 2]
-    assert Batches(10, 3, 0).at(0).flipped is None
+    assert [*Batches(10, 3, 3, 0, shuffle=False).at(0).rows] == [0, 1, 2]
+    assert Batches(10, 3, 3, 0).at(0).flipped is None
 
 
 def test_flips_have_probability_one_half():
-    batches = Batches(10_000, 100, seed=0, flip=True)
+    batches = Batches(10_000, 100, 100, seed=0, flip=True)
     flipped = np.array([batches.at(k).flipped for k in range(200)])
     assert abs(flipped.mean() - 0.5) < 0.01
     assert (flipped[:100] != flipped[100:]).any()
@@ -97,13 +99,13 @@ def test_flips_have_probability_one_half():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_batches_go_on_anywhere_as_if_never_stopped(flip):
-    whole = Batches(17, 4, seed=5, flip=flip)
+    whole = Batches(17, 4, 4, seed=5, flip=flip)
     expected, states = [], []
     for t in range(14):
         states.append(whole.generator)
         expected.append(whole.at(t))
     for start in range(14):
-        resumed = Batches(17, 4, seed=99, flip=flip)
+        resumed = Batches(17, 4, 4, seed=99, flip=flip)
         resumed.resume(start, states[start])
         for t in range(start, 14):
             found = resumed.at(t)
@@ -172,12 +174,68 @@ def test_a_manual_update_allocates_nothing_large(batch_norm, loss):
     assert twin.parameters["W1"].dtype == np.float32
 
 
+def ignore(lr, loss):
+    pass
+
+
+def begun(settings, tmp_path):
+    images = load_images(settings)
+    settings = fitted(settings, images)
+    started = Run(settings, images, RunFolder(tmp_path / "run"), "cpu")
+    started.folder.write_settings(settings)
+    return started
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"augment": "flip"},
+        {"shuffle": False},
+        {"init": "0.01"},
+        {"batches_per_epoch": 15},
+        {"schedule": "step", "decay_every": 1, "lr": 0.1},
+        {"seed": 4},
+    ],
+)
+def test_a_run_is_this_loop(tmp_path, options):
+    """The whole of training once more, in ten lines: the learning rate, the order, the flips, the weights at the start."""
+    network = Network("bn", hidden=(6,), batch_norm=True)
+    options = {"step_size": 20, "updates": 45, "lam": 0.05, "dtype": "float64", "record_every": 45} | options
+    started = begun(Settings(network, **options), tmp_path)
+    list(started.train(ignore, lambda: False))
+    images, seed = started.images, options.get("seed", 0)
+    per_epoch = options.get("batches_per_epoch", 20)
+    n = 2000 // per_epoch
+    twin = twins.training_twin("manual", network, initial_state(network, options.get("init", "he"), seed), "float64")
+    rng = np.random.default_rng([seed, 2])
+    for t in range(45):
+        if t % per_epoch == 0:
+            order = rng.permutation(2000) if options.get("shuffle", True) else np.arange(2000)
+            flipped = rng.random(2000) < 0.5 if "augment" in options else np.zeros(2000, bool)
+        rows = slice(t % per_epoch * n, t % per_epoch * n + n)
+        X, y = images.normalise(images.train.images[order[rows]]), images.train.labels[order[rows]]
+        X[flipped[rows]] = X[flipped[rows]].reshape(-1, 3, 32, 32)[..., ::-1].reshape(-1, 3072)
+        lr = 1e-5 + (0.1 - 1e-5) * (1 - abs(t % 40 / 20 - 1)) if "schedule" not in options else 0.1 / 10 ** (t // per_epoch)
+        gradients = twin.cost_and_gradients(X, y, 0.05).gradients
+        twin.forward(X, training=True)
+        twin.load_state(twin.state() | {name: twin.state()[name] - lr * gradient for name, gradient in gradients.items()})
+    ended = started.folder.read_checkpoint().states["manual"]
+    for name, array in twin.state().items():
+        np.testing.assert_allclose(ended[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
+    result = started.folder.read_result()
+    for part in ("train", "val", "test"):
+        whole = getattr(images, part)
+        expected = twin.evaluate(images.normalise(whole.images), whole.labels, 0.05)
+        assert result[part] == pytest.approx(expected._asdict(), rel=1e-9)
+    assert len({result[part]["loss"] for part in ("train", "val", "test")}) == 3
+
+
 @pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)
 def test_twins_follow_the_same_path_for_200_updates(named, tmp_path):
     settings = Settings(named, "both", lam=0.005, dtype="float64", updates=200, record_every=100, step_size=100, init="he")
-    started = Run(settings, load_images(settings), RunFolder(tmp_path / "run"), "cpu")
-    started.folder.write_settings(settings)
-    rows = list(started.train(lambda lr, loss: None, lambda: False))
+    started = begun(settings, tmp_path)
+    rows = list(started.train(ignore, lambda: False))
     assert [row["update"] for row in rows] == [0, 100, 200]
     for row in rows:
         assert max(row["apart"][quantity] for quantity in ("logits", "cost", "weights")) <= 1e-9
@@ -194,11 +252,15 @@ def test_apart_finds_what_differs():
     pair = [(twins.training_twin(name, network, s, "float64"), X) for name, s in (("manual", moved), ("torch", state))]
     found = apart(pair, (1.1, 1.0))
     assert (found["cost"], found["weights"], found["worst"]) == (pytest.approx(0.1), pytest.approx(0.2), "W2")
-    assert found["logits"] > 1e-4
-    assert found["relu"]["units"] == 50 * 15
-    assert found["relu"]["differ"] > 0
-    assert found["relu"]["layer"] == 2
-    assert apart([pair[1], pair[1]], (1.0, 1.0))["worst"] is not None
+    ours, theirs = (twin.activations(twin.array(X)) for twin, _ in pair)
+    ours, theirs = ours, [A.numpy() for A in theirs]
+    assert found["logits"] == pytest.approx(np.abs(ours[-1] - theirs[-1]).max() / np.abs(theirs[-1]).max(), rel=1e-12)
+    differ = [((a > 0) != (b > 0)).sum() for a, b in zip(ours[:-1], theirs[:-1], strict=True)]
+    assert differ[0] == 0
+    assert min(differ[1:]) > 0
+    assert found["relu"] == {"differ": sum(differ), "layer": 2, "units": 50 * 15}
+    same = apart([pair[1], pair[1]], (0.0, 0.0))
+    assert (same["logits"], same["cost"], same["weights"], same["relu"]["layer"]) == (0, 0, 0, None)
 
 
 def test_evaluation_in_chunks_is_evaluation(network, monkeypatch):
@@ -220,12 +282,25 @@ def test_probability_of_the_true_class():
     np.testing.assert_allclose(probability_of_class(logits, y, "sigmoid"), [0.75, 0.5])
 
 
+def test_histogram_by_hand():
+    network = Network("by hand", inputs=2, outputs=2)
+    state = {"W1": np.eye(2), "b1": np.zeros(2)}
+    X, y = np.array([[np.log(10), 0.0], [np.log(10), 0.0], [0.0, np.log(5)]]), np.array([0, 1, 1])
+    counts = true_class_histogram(twins.training_twin("manual", network, state, "float64"), Placed(X, y))
+    # The true classes have the probabilities 10/11, 1/11 and 5/6; the second is predicted wrong.
+    assert {name: np.flatnonzero(count).tolist() for name, count in counts.items()} == {"right": [16, 18], "wrong": [1]}
+
+
 def test_settings_survive_json():
     import json
 
     settings = Settings(NAMED["nine-layer-bn"], lam=(0.1,) * 9, decay_at=(3, 4), schedule="step", images=7)
     assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
-    for wrong in ({}, {"network": 3}, settings.as_json() | {"colour": "red"}, {"network": settings.as_json()["network"]}):
+    whole = settings.as_json()
+    for wrong, message in (("schedule", "schedule is 'foo'"), ("dtype", "dtype is 'foo'"), ("seed", "seed is 'foo'")):
+        with pytest.raises(UserError, match=message):
+            Settings.from_json(whole | {wrong: "foo"})
+    for wrong in ({}, {"network": 3}, whole | {"colour": "red"}, {"network": whole["network"]}):
         with pytest.raises(UserError, match=r"settings of train\.py"):
             Settings.from_json(wrong)
 
@@ -236,4 +311,5 @@ def test_images_limits_the_training_part_and_its_moments():
     whole = data.load("synthetic", "data")
     np.testing.assert_allclose(few.moments[0], whole.train.images[:100].mean(axis=0))
     assert len(few.val.labels) == len(whole.val.labels)
-    assert replace(few).classes == whole.classes
+    with pytest.raises(UserError, match="--images 2,001 is over the 2,000 images"):
+        load_images(Settings(NETWORK, images=2001))

@@ -147,7 +147,7 @@ def test_initialisation():
         assert state["W1"].std() == pytest.approx(std, rel=0.01)
         assert not state["b1"].any()
     assert all((array != 0).all() for array in nonzero_state(network).values())
-    for init in ("heh", "-1", "0", "nan", "inf"):
+    for init in ("heh", "-1", "0", "nan", "inf", "1e4"):
         with pytest.raises(UserError, match="neither he, xavier"):
             weight_std(init, 10)
 

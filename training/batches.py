@@ -15,13 +15,13 @@ class Batch(NamedTuple):
 class Batches:
     """Update after update, the next rows of an order that is drawn anew each epoch; the rows left over at its end wait.
 
-    An epoch has floor(n / batch_size) updates. Its order and its flips are drawn at its start. `generator` is the state that
-    the random generator had then, or has between two epochs: with the update number it is all one needs to go on.
+    An epoch has `per_epoch` updates, at most floor(n / batch_size). Its order and its flips are drawn at its start.
+    `generator` is the state that the random generator had then, or has between two epochs: with the update number it is all
+    one needs to go on.
     """
 
-    def __init__(self, n, batch_size, seed, shuffle=True, flip=False):
-        self.n, self.batch_size, self.shuffle, self.flip = n, batch_size, shuffle, flip
-        self.per_epoch = n // batch_size
+    def __init__(self, n, batch_size, per_epoch, seed, shuffle=True, flip=False):
+        self.n, self.batch_size, self.per_epoch, self.shuffle, self.flip = n, batch_size, per_epoch, shuffle, flip
         self._rng = np.random.default_rng([seed, 2])
         self.generator = self._rng.bit_generator.state
 

@@ -48,6 +48,10 @@ def read(path):
         for full_name, tensor in tensors.items():
             twin, name = full_name.split(".")
             states.setdefault(twin, {})[name] = tensor
-        return Checkpoint(states, **metadata)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        found = Checkpoint(states, **metadata)
+        parts = found.generator.get("bit_generator") == "PCG64", found.seconds.keys() == {"updates", "records"}, found.states
+        if not (isinstance(found.update, int) and found.update >= 0 and all(parts)):
+            raise ValueError("its metadata are not whole")
+        return found
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a checkpoint of train.py: {' '.join(str(error).split())}") from error

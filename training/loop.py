@@ -37,22 +37,24 @@ class Progress:
 
 
 def train(learners, batches, plan, lam, progress, advance, stopped):
-    """Takes updates until the plan's end and yields a row at each record: at update 0, every `plan.record_every`, the last.
+    """Takes updates until the plan's end, and yields a row at each record: at update 0, every `plan.record_every`, the last.
 
     `learners` is a dict by implementation; all see the same batches. `progress` is moved along. `advance(lr, loss)` is
-    called after each update; once `stopped()` is true the loop yields None and ends. Raises Diverged.
+    called after each update; once `stopped()` is true the loop ends. Raises Diverged, before it yields anything that has.
     """
     if progress.update == 0:
         yield timed(progress, "records", record, learners, plan, lam, progress)
     while progress.update < plan.updates:
-        loss = timed(progress, "updates", update, learners, batches, plan, lam, progress.update)
+        loss = timed(progress, "updates", take_update, learners, batches, plan, lam, progress.update)
+        advance(plan.lr(progress.update), loss)
         progress.update += 1
-        advance(plan.lr(progress.update - 1), loss)
-        if progress.update % plan.record_every == 0 or progress.update == plan.updates:
-            yield timed(progress, "records", record, learners, plan, lam, progress)
-        elif stopped():
-            yield None
-        if stopped():
+        stop = stopped()
+        due = progress.update % plan.record_every == 0 or progress.update == plan.updates
+        if due or stop:
+            row = timed(progress, "records", record, learners, plan, lam, progress)
+            if due:
+                yield row
+        if stop:
             return
 
 
@@ -63,39 +65,43 @@ def timed(progress, kind, function, *arguments):
     return result
 
 
-def update(learners, batches, plan, lam, t):
-    """Update t of every twin. Returns the batch's loss before it, of the first."""
+def take_update(learners, batches, plan, lam, t):
+    """Update t of every twin. Returns the batch's loss before it, of the first. Raises Diverged."""
     rows, flipped = batches.at(t)
     losses = []
     for name, learner in learners.items():
         X, y = learner.twin.batch(*learner.train, rows, flipped)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             loss, cost = learner.twin.train_step(X, y, lam, plan.lr(t))
-        if not (np.isfinite(loss) and cost <= LARGEST_COST):
-            raise Diverged(
-                f"the {name} twin diverged at update {t}, lr {plan.lr(t):.3g}: loss {loss:.3g}, cost {cost:.3g}; "
-                f"a smaller learning rate may do"
-            )
+        check_cost(name, t, plan, loss, cost)
         losses.append(loss)
     return losses[0]
 
 
+def check_cost(name, t, plan, loss, cost):
+    """Raises Diverged where the loss is not finite, or the cost is past its bound."""
+    if not (np.isfinite(loss) and cost <= LARGEST_COST):
+        raise Diverged(
+            f"the {name} twin diverged at update {t}, lr {plan.lr(t):.3g}: loss {loss:.3g}, cost {cost:.3g}; "
+            f"a smaller learning rate or lambda, or other initial weights, may do"
+        )
+
+
 def record(learners, plan, lam, progress):
-    """A row of metrics.jsonl: the first twin at the top; a second one under its name, and how far apart the two are."""
+    """A row of metrics.jsonl: the first twin at the top; a second one under its name, and how far apart the two are.
+
+    Raises Diverged.
+    """
     t = progress.update
+    found = {}
+    for name, learner in learners.items():
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found[name] = {part: measures(learner.twin, getattr(learner, part), lam) for part in ("train", "val")}
+        for part in found[name].values():
+            check_cost(name, t, plan, part["loss"], part["cost"])
     implementation = "both" if len(learners) == 2 else next(iter(learners))
-    row = {
-        "implementation": implementation,
-        "update": t,
-        "epoch": t / plan.per_epoch,
-        "lr": plan.lr(t),
-        "seconds": sum(progress.seconds.values()),
-    }
-    found = {
-        name: {part: measures(learner.twin, getattr(learner, part), lam) for part in ("train", "val")}
-        for name, learner in learners.items()
-    }
-    row |= under_names(found)
+    row = {"implementation": implementation, "update": t, "epoch": t / plan.per_epoch, "lr": plan.lr(t)}
+    row |= {"seconds": sum(progress.seconds.values())} | under_names(found)
     if len(learners) == 2:
         costs = [parts["train"]["cost"] for parts in found.values()]
         row["apart"] = apart([(each.twin, each.val.X[:APART_IMAGES]) for each in learners.values()], costs)

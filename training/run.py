@@ -1,5 +1,7 @@
 """A training run from its settings: the data, the twins, the updates, what is recorded, and the end."""
 
+import time
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +13,9 @@ from training import checkpoint, data
 from training.batches import Batches
 from training.checkpoint import Checkpoint
 from training.evaluation import BINS, Placed, true_class_histogram
-from training.loop import Learner, Progress, measures, train, under_names
+from training.loop import Diverged, Learner, Progress, measures, record, train, under_names
 from training.settings import Settings, plan
-from training.verify import verify
+from training.verify import VERIFIED_IMAGES, verify
 
 
 class Run:
@@ -21,49 +23,54 @@ class Run:
 
     def __init__(self, settings, images, folder, device):
         self.settings, self.images, self.folder, self.device = settings, images, folder, device
-        self.plan = plan(settings, len(images.train.labels))
+        if fitted(settings, images) != settings:
+            raise UserError(f"{folder.path}: the data are not those that the run began with; put them back, or begin anew")
+        self.plan = plan(settings, settings.images)
+        self.batches = self._batches()
         start = folder.read_checkpoint()
-        if start is not None and Settings.from_json(start.settings).trained != settings.trained:
-            raise UserError(f"{folder.config} and {folder.checkpoint} are of different runs; put back the config.json")
-        self.batches = Batches(
-            len(images.train.labels), self.plan.batch_size, settings.seed, settings.shuffle, settings.augment == "flip"
-        )
         if start is None:
             state = initial_state(settings.network, settings.init, settings.seed)
             self.progress = Progress(0, {"updates": 0.0, "records": 0.0})
             self.states = dict.fromkeys(settings.twins, state)
-        else:
-            self.batches.resume(start.update, start.generator)
-            self.progress = Progress(start.update, start.seconds)
-            self.states = {name: start.state_for(name) for name in settings.twins}
+            return
+        if Settings.from_json(start.settings).trained != settings.trained:
+            raise UserError(f"{folder.config} and {folder.checkpoint} are of different runs; put back the config.json")
+        self.batches.resume(start.update, start.generator)
+        self.progress = Progress(start.update, start.seconds)
+        self.states = {name: start.state_for(name) for name in settings.twins}
+
+    def _batches(self):
+        s, p = self.settings, self.plan
+        return Batches(s.images, p.batch_size, p.per_epoch, s.seed, s.shuffle, s.augment == "flip")
 
     def verify(self, advance):
         """Our check of the gradient at the first images of the first batch: see `training/verify.py`."""
-        rows = self._first_batch()
+        rows = self._batches().at(0).rows[:VERIFIED_IMAGES]
         X, y = self.images.normalise(self.images.train.images[rows]), self.images.train.labels[rows]
         return verify(self.settings, next(iter(self.states.values())), X, y, self.device, advance)
 
     def train(self, advance, stopped):
         """Trains to the end or until `stopped()`; yields the row of each record when it is on disk, with a checkpoint.
 
-        Raises Diverged.
+        Raises Diverged, which says where the last good checkpoint is.
         """
-        self.folder.keep_rows(self.progress.update)
+        self.folder.tidy(self.progress.update, self.plan.record_every)
         learners = self._learners()
-        with twins.shared_cores(self.settings.twins):
-            for row in train(learners, self.batches, self.plan, self.settings.lam, self.progress, advance, stopped):
-                # In this order: a row without its checkpoint is dropped when the run goes on; the reverse would leave a gap.
-                if row is not None:
+        try:
+            with twins.shared_cores(self.settings.twins):
+                for row in train(learners, self.batches, self.plan, self.settings.lam, self.progress, advance, stopped):
+                    started = time.perf_counter()
+                    # In this order: a row without its checkpoint is dropped when the run goes on; the reverse is a gap.
                     self.folder.append(row)
-                self._write_checkpoint(learners)
-                if row is not None:
+                    self._write_checkpoint(learners)
+                    self.progress.seconds["records"] += time.perf_counter() - started
                     yield row
-        if self.progress.update == self.plan.updates:
+        except Diverged as diverged:
+            raise Diverged(f"{diverged}; {self.folder.last_checkpoint()}") from diverged
+        if self.progress.update < self.plan.updates:
+            self._write_checkpoint(learners)
+        else:
             self.folder.finish(self._result(learners))
-
-    def _first_batch(self):
-        n = len(self.images.train.labels)
-        return Batches(n, self.plan.batch_size, self.settings.seed, self.settings.shuffle).at(0).rows
 
     def _learners(self):
         parts = {name: self._normalised(getattr(self.images, name)) for name in ("train", "val")}
@@ -83,30 +90,24 @@ class Run:
         checkpoint.write(self.folder.checkpoint, content)
 
     def _result(self, learners):
-        """What `result.json` says: the last record, and the test part, looked at here for the first time."""
-        rows = self.folder.rows()
-        last = rows[-1]
+        """What `result.json` says: a last record, and the test part, looked at here for the first time."""
+        last = record(learners, self.plan, self.settings.lam, self.progress)
         test, found = self._normalised(self.images.test), {}
         for name, learner in learners.items():
             placed = place(learner.twin, test)
-            parts = last if name == next(iter(learners)) else last[name]
+            parts = last.get(name, last)
             found[name] = {
                 "train": parts["train"],
                 "val": parts["val"],
                 "test": measures(learner.twin, placed, self.settings.lam),
                 "probability_of_true_class": {"bins": BINS} | true_class_histogram(learner.twin, placed),
             }
-        s = self.settings
-        about = {
-            "classes": self.images.classes,
-            "network": s.network.name,
-            "implementation": s.implementation,
-            "verify": s.verify,
-            "device": self.device,
-        }
-        apart = {"apart": last["apart"] | {"first_relu": first_relu(rows)}} if "apart" in last else {}
-        seconds = {"seconds": sum(self.progress.seconds.values()), "seconds_of": self.progress.seconds}
-        return about | {"updates": self.progress.update} | seconds | under_names(found) | apart
+        s, seconds = self.settings, self.progress.seconds
+        about = {"network": s.network.name, "implementation": s.implementation, "verify": s.verify, "device": self.device}
+        about |= {"classes": self.images.classes, "updates": self.progress.update}
+        about |= {"seconds": sum(seconds.values()), "seconds_of": seconds}
+        apart = {"apart": last["apart"] | {"first_relu": first_relu(self.folder.rows())}} if "apart" in last else {}
+        return about | under_names(found) | apart
 
 
 def first_relu(rows):
@@ -119,10 +120,21 @@ def place(twin, part):
     return Placed(twin.array(part.X), twin.array(part.y))
 
 
+def fitted(settings, images):
+    """The settings with what the data say: the number of training images and of classes, and a checksum of all three parts."""
+    network, fingerprint = replace(settings.network, outputs=len(images.classes)), 0
+    for part in (images.train, images.val, images.test):
+        for array in part:
+            fingerprint = zlib.crc32(np.ascontiguousarray(array), fingerprint)
+    return replace(settings, network=network, images=len(images.train.labels), fingerprint=fingerprint)
+
+
 def load_images(settings):
     """The data set, with the first `--images` of its training part if that is asked for. Raises UserError."""
     images = data.load(settings.data, settings.data_dir, settings.split, settings.seed)
     if settings.images is None:
         return images
+    if settings.images > len(images.train.labels):
+        raise UserError(f"--images {settings.images:,} is over the {len(images.train.labels):,} images of the training part")
     first = slice(settings.images)
     return replace(images, train=data.Part(images.train.images[first], images.train.labels[first]))

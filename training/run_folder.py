@@ -1,7 +1,7 @@
 """The folder of a training run: what it was asked to do, what was recorded, where to go on, and how it ended."""
 
-import contextlib
 import json
+import os
 from pathlib import Path
 
 from errors import UserError
@@ -21,7 +21,10 @@ class RunFolder:
         self.result = self.path / "result.json"
 
     def check_new(self):
-        """Raises UserError where there is a run already."""
+        """Raises UserError where there is a run already, or can be none."""
+        above = next(folder for folder in (self.path.absolute(), *self.path.absolute().parents) if os.path.lexists(folder))
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise UserError(f"the folder {self.path} can't be made or written; name another")
         if any(file.exists() for file in (self.config, self.metrics, self.checkpoint, self.result)):
             raise UserError(
                 f"{self.path} holds a run already; name another folder with --out, or go on with --resume {self.path}"
@@ -32,7 +35,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another with --out") from error
+            raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another") from error
         write_json(self.config, settings.as_json())
 
     def settings(self):
@@ -50,8 +53,16 @@ class RunFolder:
 
     def read_result(self):
         """What the run ended with, or None before its end."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return json.loads(self.result.read_text(encoding="utf-8"))
+        try:
+            result = json.loads(self.result.read_text(encoding="utf-8"))
+            if not isinstance(result, dict) or "test" not in result:
+                raise ValueError("it is no result")
+            return result
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.result} can't be read: {reason}; delete it, and --resume writes it anew") from error
 
     def rows(self):
         """What was recorded; a line that a killed run left half written is no row."""
@@ -59,18 +70,40 @@ class RunFolder:
             return []
         try:
             whole_lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
-            return [json.loads(line) for line in whole_lines]
+            rows = [json.loads(line) for line in whole_lines]
+            if not all(isinstance(row, dict) and "update" in row for row in rows):
+                raise ValueError("a line is no record")
+            return rows
         except (OSError, ValueError) as error:
             raise UserError(f"{self.metrics} can't be read: {' '.join(str(error).split())}") from error
 
-    def keep_rows(self, update):
-        """Leaves those rows that a run at `update` had recorded: what a killed run wrote behind its checkpoint comes again."""
-        rows = [row for row in self.rows() if row["update"] <= update]
+    def tidy(self, update, record_every):
+        """Leaves the rows that a run that goes on at `update` has behind it: what comes again goes, and half-written files.
+
+        The row of update 0 comes again with the first update. Raises UserError where rows are missing.
+        """
+        for partial in self.path.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+        rows = [row for row in self.rows() if row["update"] <= update > 0]
+        missing = set(range(0, update + 1, record_every) if update else ()) - {row["update"] for row in rows}
+        if missing:
+            raise UserError(f"{self.metrics} lacks the record of update {min(missing):,}; put the file back, or begin anew")
         write_bytes(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def append(self, row):
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        line = json.dumps(row, allow_nan=False) + "\n"
+        try:
+            with open(self.metrics, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise UserError(f"{self.metrics} could not be written ({error.strerror}); make room and use --resume") from error
+
+    def last_checkpoint(self):
+        """A sentence on where to go on from."""
+        last = self.read_checkpoint()
+        if last is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is of update {last.update}: {self.checkpoint}"
 
     def finish(self, result):
         write_json(self.result, result)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from errors import UserError
 from networks import Network
+from training.data import SOURCES, SPLITS
 from training.schedules import cyclical, step_decay
 
 IMPLEMENTATIONS = ("manual", "torch", "both")
@@ -14,16 +15,30 @@ SCHEDULES = ("cyclical", "constant", "step")
 EPOCHS_A_STEP, CYCLES = 5, 2
 # By default the other schedules run for so many epochs: the one-layer assignment.
 EPOCHS = 40
-# By default a cycle has so many records, and an epoch one.
+# By default a cycle has so many records, and an epoch one; a shorter run has as many as a cycle.
 RECORDS_A_CYCLE = 10
 
 # What may be said anew when a run goes on: where it runs and what is checked, not what is trained.
-CHANGEABLE = ("implementation", "device", "data_dir", "verify")
+CHANGEABLE = ("implementation", "device", "data_dir")
+CHOICES = {
+    "implementation": IMPLEMENTATIONS,
+    "data": SOURCES,
+    "split": tuple(SPLITS),
+    "augment": (None, "flip"),
+    "schedule": SCHEDULES,
+    "dtype": ("float32", "float64"),
+    "device": ("auto", "cpu", "cuda"),
+    "verify": ("subset", "full", "off"),
+}
+WHOLE_NUMBERS = ("batch_size", "seed")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `train.py`. None stands for a default that depends on the data: see `plan`."""
+    """The options of `train.py`. None stands for what depends on the data: see `plan`, and `fitted` in `training/run.py`.
+
+    Raises UserError where an option is none of its choices.
+    """
 
     network: Network
     implementation: str = "manual"
@@ -52,6 +67,15 @@ class Settings:
     dtype: str = "float32"
     device: str = "auto"
     verify: str = "subset"
+    fingerprint: int | None = None
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(map(str, choices))}")
+        for name in WHOLE_NUMBERS:
+            if not isinstance(getattr(self, name), int):
+                raise UserError(f"{name} is {getattr(self, name)!r}, which is no whole number")
 
     @property
     def twins(self):
@@ -100,7 +124,7 @@ def plan(settings, n):
         wanted = f"--batch-size {s.batch_size}" if s.batches_per_epoch is None else f"--batches-per-epoch {s.batches_per_epoch}"
         raise UserError(f"{wanted} does not fit the {n:,} images of the training part")
     s.network.check_batch(batch_size)
-    per_epoch = n // batch_size
+    per_epoch = s.batches_per_epoch or n // batch_size
     if s.schedule == "cyclical":
         step_size = s.step_size or EPOCHS_A_STEP * per_epoch
         record_every = max(1, round(2 * step_size / RECORDS_A_CYCLE))
@@ -113,4 +137,5 @@ def plan(settings, n):
         lr = partial(step_decay, lr=s.lr, decay_at=tuple(epoch * per_epoch for epoch in (*every, *s.decay_at)))
     if s.epochs or s.updates:
         updates = s.updates or s.epochs * per_epoch
-    return Plan(batch_size, per_epoch, updates, s.record_every or record_every, lr)
+    record_every = s.record_every or min(record_every, max(1, updates // RECORDS_A_CYCLE))
+    return Plan(batch_size, per_epoch, updates, record_every, lr)
