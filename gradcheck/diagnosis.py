@@ -16,6 +16,7 @@ import numpy as np
 UNEXPLAINED = 1e-5
 
 FOLLOWS = "it follows from layer "
+NOT_FINITE = "it is not finite everywhere"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Case:
     def is_right(self, name):
         return bool(np.abs(self.hand[name] - self.reference[name]).max() <= self.rounding[name])
 
+    def unexplained(self, prediction, name):
+        """The share of hand - reference that `prediction` of the gradient of `name` leaves."""
+        hand, reference = self.hand[name], self.reference[name]
+        with np.errstate(invalid="ignore"):
+            return float(np.abs(hand - prediction).max() / max(np.abs(hand - reference).max(), np.finfo(float).tiny))
+
     def explains(self, prediction, name):
         """Whether `prediction` is the hand gradient of `name`, up to rounding or a small share of its error."""
         hand, reference = self.hand[name], self.reference[name]
@@ -83,6 +90,13 @@ class Upstream(NamedTuple):
         return self._replace(consequence=self.sentence if follows else f"{FOLLOWS}{layer}, where {self.sentence}")
 
 
+class Formula(NamedTuple):
+    """What a suspicion says the gradient of a single tensor is."""
+
+    sentence: str
+    prediction: np.ndarray
+
+
 def diagnose(cases, wrong):
     """A sentence for each of the tensors named in `wrong`, or None where no suspicion explains it.
 
@@ -95,9 +109,21 @@ def diagnose(cases, wrong):
         above = believed_by_all([believed_upstreams(c, layer, a) for c, a in zip(cases, above, strict=True)]) if own else None
         for name in own:
             formula = None if above else believed_by_all([believed_formulas(case, name, layer) for case in cases])
-            found[name] = above[0].sentence if above else formula and formula[0]
+            if above:
+                predictions = [case.predictions(layer, u)[name] for case, u in zip(cases, above, strict=True)]
+                found[name] = with_evidence(cases, name, above[0].sentence, predictions)
+            elif formula:
+                found[name] = with_evidence(cases, name, formula[0].sentence, [each.prediction for each in formula])
         above = [u.behind(layer) for u in above] if above else [None] * len(cases)
-    return {name: f"{name}: {found[name]}" if found[name] else None for name in wrong}
+    return {name: found.get(name) for name in wrong}
+
+
+def with_evidence(cases, name, sentence, predictions):
+    """The diagnosis in full, with the share of hand - reference that it leaves where that is largest."""
+    wrong = [(case, prediction) for case, prediction in zip(cases, predictions, strict=True) if not case.is_right(name)]
+    left = max(case.unexplained(prediction, name) for case, prediction in wrong)
+    evidence = f" (explains hand - reference but for {left:.0e} of it)" if left > 0 else ""
+    return f"{name}: {sentence}{evidence}"
 
 
 def believed_by_all(by_sentence):
@@ -114,9 +140,10 @@ def believed_upstreams(case, layer, above):
 
 
 def believed_formulas(case, name, layer):
-    if not np.isfinite(case.hand[name]).all():
-        return dict.fromkeys(["it is not finite everywhere"], "it is not finite everywhere")
-    return {s: s for s, prediction in formulas(case, name, layer) if case.explains(prediction, name)}
+    hand = case.hand[name]
+    if not np.isfinite(hand).all():
+        return {NOT_FINITE: Formula(NOT_FINITE, hand)}
+    return {s: Formula(s, prediction) for s, prediction in formulas(case, name, layer) if case.explains(prediction, name)}
 
 
 def upstreams(case, layer, above):
@@ -237,10 +264,12 @@ def weight_formulas(case, name, layer):
         c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), np.finfo(float).tiny)
         yield f"{c:.6g}{of} is added", reference + c * direction
     A, dS = case.signals.A[layer - 1], case.signals.dS[layer]
-    for image in range(case.n):
-        own = np.outer(dS[image], A[image])  # (m, d)
-        yield f"image {image} of the batch is left out", reference - own
-        yield f"image {image} of the batch is counted twice", reference + own
+    # The coefficient of each image's own dS_i^T A_i in hand - reference, as if it were alone there.
+    sizes = (dS * dS).sum(axis=1) * (A * A).sum(axis=1)  # (n,)
+    coefficients = ((dS @ (hand - reference)) * A).sum(axis=1) / np.maximum(sizes, np.finfo(float).tiny)  # (n,)
+    for c, words in ((-1, "left out"), (1, "counted twice")):
+        image = np.abs(coefficients - c).argmin()
+        yield f"image {image} of the batch is {words}", reference + c * np.outer(dS[image], A[image])
 
 
 def forms(case, name, layer):
