@@ -203,7 +203,8 @@ def _tensor_row(tensor, entries, chain, answers, references, estimates, rounding
     size = np.where(verdict.DECISIVE * own > rounding, own, largest)
     comparisons = {o: verdict.compare(ours, e.derivative, e.uncertainty, rounding, rtol, size) for o, e in estimates.items()}
     crossed = np.any([e.crossed for e in estimates.values()], axis=0)  # (entries,)
-    counts = verdict.count(list(comparisons.values()), crossed, switched)
+    counts = verdict.count(comparisons, crossed, switched)
+    derivatives = {oracle: estimate.derivative for oracle, estimate in estimates.items()}
     return {
         "name": tensor,
         "shape": list(shape),
@@ -211,5 +212,6 @@ def _tensor_row(tensor, entries, chain, answers, references, estimates, rounding
         "checked": sum(counts.values()) - counts["undecided"],
         **counts,
         "diagnosis": None,
+        "alone": verdict.votes(ours, derivatives, comparisons, rounding, rtol),
         "oracles": {o: verdict.summary(c, ours, estimates[o].derivative, shape, entries) for o, c in comparisons.items()},
     }

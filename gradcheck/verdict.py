@@ -7,7 +7,8 @@ uncertainty is the rounding of `rounding.py` plus the oracle's own. Written as a
 
 for an oracle without an error of its own. An entry is
 
-    fail       where an oracle that could decide disagrees, or a number is not finite
+    fail       where an oracle that could decide disagrees, or a number is not finite; but a central difference fails nothing
+               that autograd and the complex step both confirm
     undecided  where no oracle could decide: its uncertainty is infinite or large against the tensor's derivatives, or
                a ReLU is active in float32 and not in float64
     kink       where the difference stencil first used crossed a ReLU kink, and the entry agrees all the same
@@ -22,6 +23,9 @@ RTOL = {"float64": 1e-11, "float32": 1e-4}
 
 # An oracle that knows the derivatives of a tensor no better than to this share of their size is no judge of them.
 DECISIVE = 1e-2
+
+# The oracles that have no error but rounding.
+EXACT = ("autograd", "complex-step")
 
 # From best to worst: a tensor, a network and a run are as good as the worst of their parts.
 VERDICTS = ("pass", "kink", "undecided", "fail")
@@ -58,11 +62,16 @@ def compare(hand, reference, uncertainty, rounding, rtol, size):
 def count(comparisons, crossed, switched=False):
     """The verdicts of a tensor's entries, as a dict of counts; the worst over lambdas. `crossed` is (entries,).
 
-    `switched` says that a ReLU is active in hand's dtype and not in float64, or the reverse: then no finite entry can fail.
+    `comparisons` is a dict by oracle. `switched` says that a ReLU is active in hand's dtype and not in float64, or the
+    reverse: then no finite entry can fail. Where hand and both exact oracles agree, a difference quotient that does not is out
+    of its depth, and fails nothing.
     """
-    wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons]
-    fail = np.any([w.any(axis=0) for w in wrong], axis=0)
-    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons], axis=0)
+    outvoted = np.zeros(len(crossed), bool)
+    if all(oracle in comparisons for oracle in EXACT):
+        outvoted = np.all([(comparisons[o].decided & comparisons[o].agrees).all(axis=0) for o in EXACT], axis=0)
+    wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons.values()]
+    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted
+    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons.values()], axis=0)
     masks = {
         "pass": ~fail & settled & ~crossed,
         "fail": fail,
@@ -70,6 +79,31 @@ def count(comparisons, crossed, switched=False):
         "undecided": ~fail & ~settled,
     }
     return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
+
+
+def votes(hand, derivatives, comparisons, rounding, rtol):
+    """Who stands alone against all others, as a dict of counts of entries, without those that never do.
+
+    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against hand or each other; a central
+    difference is alone where it could decide, and disagrees with a hand gradient that they confirm.
+    """
+    if not all(oracle in derivatives for oracle in EXACT):
+        return {}
+    first, second = (derivatives[oracle] for oracle in EXACT)
+    nothing = np.zeros_like(hand)
+    with np.errstate(invalid="ignore"):
+        oracles_agree = compare(first, second, nothing, rounding, rtol, np.inf).agrees
+    with_first, with_second = (comparisons[oracle].agrees for oracle in EXACT)
+    alone = {
+        "hand": ~with_first & ~with_second & oracles_agree,
+        EXACT[0]: ~with_first & with_second & ~oracles_agree,
+        EXACT[1]: with_first & ~with_second & ~oracles_agree,
+    }
+    for oracle, c in comparisons.items():
+        if oracle not in EXACT:
+            alone[oracle] = c.decided & ~c.agrees & with_first & with_second
+    counts = {voter: int(where.any(axis=0).sum()) for voter, where in alone.items()}
+    return {voter: entries for voter, entries in counts.items() if entries}
 
 
 def summary(comparison, hand, reference, shape, entries):

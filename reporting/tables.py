@@ -8,6 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
+# What it means that one derivation stands against the others, at so many entries.
+ALONE = {
+    "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
+    "autograd": "hand and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
+    "complex-step": "hand and autograd agree at {:,} of them: the NumPy forward is not the one that hand differentiates",
+    "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
+}
 STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow"}
 
 
@@ -91,11 +98,15 @@ def conclusion(result):
                 worst = f", {worst_in_full(tensor)}" if verdict == "fail" else ""
                 lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}{worst}", verdict))
                 if verdict == "fail":
+                    lines += [f"      {ALONE[voter].format(entries)}" for voter, entries in tensor["alone"].items()]
                     lines.append(f"      {escape(tensor['diagnosis'] or 'no known bug makes this pattern')}")
     if any(tensor["undecided"] for _, tensor in tensors):
         lines.append(
             "undecided: no oracle was certain there, or a ReLU is active in float32 and not in float64; try another --seed"
         )
+    outvoted = sum(tensor["alone"].get("central-difference", 0) for _, tensor in tensors if not tensor["fail"])
+    if outvoted:
+        lines.append(f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}")
     kinks = sum(tensor["kink"] for _, tensor in tensors)
     if kinks:
         lines.append(

@@ -216,6 +216,7 @@ def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
         assert diagnoses[tensor].startswith(f"{tensor}: ")
         assert diagnoses[tensor] in out
+    assert "the hand-written backward is wrong" in out
     for tensor, cause in CAUSES[name].items():
         assert cause in diagnoses[tensor]
     assert not any(sentence for tensor, sentence in diagnoses.items() if tensor not in found)
@@ -239,6 +240,7 @@ def test_forward_that_differs_fails(monkeypatch, capsys):
     code, out, _ = call(compare.main, capsys, *BN)
     assert code == 1
     assert "the forward passes differ in logits, loss, cost" in out
+    assert "hand and the complex step agree at" in out
 
 
 def test_backward_that_changes_a_parameter_fails(monkeypatch, capsys):
@@ -305,7 +307,7 @@ def test_json_has_the_keys_of_the_contract(capsys):
     assert network["parameters"] == sum(t["entries"] for t in network["tensors"]) == 3072 * 4 + 4 * 4 + 4 * 10 + 10 + 6 * 4
     for tensor in network["tensors"]:
         assert set(tensor) == {
-            *("name", "shape", "entries", "checked", "pass", "fail", "kink", "undecided", "diagnosis", "oracles")
+            *("name", "shape", "entries", "checked", "pass", "fail", "kink", "undecided", "diagnosis", "alone", "oracles")
         }
         assert tensor["entries"] == tensor["checked"] == np.prod(tensor["shape"])
         assert set(tensor["oracles"]) == set(compare.ORACLES)

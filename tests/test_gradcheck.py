@@ -203,13 +203,13 @@ def test_verdict_of_an_entry():
     reference = np.array([[1.0, 1.0 + 1e-9, 1.0, np.nan, np.inf, 0.0, -1e-17]])
     comparison = compare_entries(hand, reference)
     assert comparison.agrees.tolist() == [[True, False, False, False, False, True, True]]
-    assert verdict.count([comparison], np.zeros(7, bool)) == {"pass": 3, "fail": 4, "kink": 0, "undecided": 0}
+    assert verdict.count({"autograd": comparison}, np.zeros(7, bool)) == {"pass": 3, "fail": 4, "kink": 0, "undecided": 0}
 
 
 def test_nan_fails_though_no_oracle_could_decide():
     hand, reference = np.array([[np.nan]]), np.array([[1.0]])
     comparison = compare_entries(hand, reference, uncertainty=np.inf)
-    assert verdict.count([comparison], np.ones(1, bool))["fail"] == 1
+    assert verdict.count({"autograd": comparison}, np.ones(1, bool))["fail"] == 1
 
 
 def test_zero_against_non_zero_fails():
@@ -249,14 +249,14 @@ def test_unknown_rounding_leaves_everything_undecided():
 
     assert rounding_uncertainty(torn, {"x": np.ones(2)}, "float64") == {"x": np.inf}
     comparison = compare_entries(np.ones((1, 2)), np.full((1, 2), 7.0), rounding=np.inf)
-    assert verdict.count([comparison], np.zeros(2, bool))["undecided"] == 2
+    assert verdict.count({"autograd": comparison}, np.zeros(2, bool))["undecided"] == 2
 
 
 def test_oracle_that_is_too_uncertain_decides_nothing():
     """A wrong sign within the uncertainty is not verified."""
     comparison = compare_entries(np.full((1, 1), -1.0), np.ones((1, 1)), uncertainty=3.0)
     assert comparison.agrees.all()
-    assert verdict.count([comparison], np.zeros(1, bool))["undecided"] == 1
+    assert verdict.count({"autograd": comparison}, np.zeros(1, bool))["undecided"] == 1
 
 
 def test_worst_entry_is_the_wrong_one():
@@ -445,3 +445,35 @@ def test_full_size_networks_on_samples(named):
             expected = cost(named, moved, p.X, p.y, 0.0)
             assert loss.real == pytest.approx(expected.real, rel=1e-12)
             assert loss.imag / h == pytest.approx(expected.imag / h, rel=1e-8, abs=1e-14), (tensor, entry)
+
+
+ORACLES_BY_HAND = {"autograd": 1.0, "complex-step": 1.0, "central-difference": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("hand", "oracles", "alone", "verdict_of_entry"),
+    [
+        (1.0, {}, {}, "pass"),
+        (2.0, {}, {"hand": 1}, "fail"),
+        (1.0, {"autograd": 2.0}, {"autograd": 1}, "fail"),
+        (1.0, {"complex-step": 2.0}, {"complex-step": 1}, "fail"),
+        (1.0, {"central-difference": 2.0}, {"central-difference": 1}, "pass"),
+        (1.0, {"autograd": 2.0, "complex-step": 3.0}, {}, "fail"),
+        (2.0, {"central-difference": 2.0}, {"hand": 1}, "fail"),
+        (np.nan, {}, {"hand": 1}, "fail"),
+    ],
+)
+def test_who_stands_alone(hand, oracles, alone, verdict_of_entry):
+    hand, none = np.array([[hand]]), np.zeros((1, 1))
+    derivatives = {oracle: np.array([[value]]) for oracle, value in (ORACLES_BY_HAND | oracles).items()}
+    comparisons = {o: verdict.compare(hand, d, none, 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
+    assert verdict.votes(hand, derivatives, comparisons, 1e-15, 1e-11) == alone
+    assert verdict.count(comparisons, np.zeros(1, bool))[verdict_of_entry] == 1
+
+
+def test_nobody_votes_without_both_exact_oracles():
+    hand, none = np.array([[2.0]]), np.zeros((1, 1))
+    derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
+    comparisons = {o: verdict.compare(hand, d, none, 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
+    assert verdict.votes(hand, derivatives, comparisons, 1e-15, 1e-11) == {}
+    assert verdict.count(comparisons, np.zeros(1, bool))["fail"] == 1
