@@ -76,7 +76,12 @@ def main(arguments):
                     raise KeyboardInterrupt
                 bar.advance(task)
     if trainings:
-        print(training_table(trainings, [{twin: runs[e.name, twin][1].read_result() for twin in TWINS} for e in trainings]))
+        results = [{twin: runs[e.name, twin][1].read_result() for twin in TWINS} for e in trainings]
+        if all(None in found.values() for found in results):
+            raise UserError(
+                f"no training is finished by both twins in {options.results}/{options.data}; leave out --table to train"
+            )
+        print(training_table(trainings, results))
     return code
 
 

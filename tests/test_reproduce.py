@@ -98,6 +98,12 @@ def test_trainings_run_in_both_twins_and_are_kept(monkeypatch, capsys, tmp_path)
     assert "000-fig3-manual holds a run with other settings" in err
 
 
+def test_a_table_of_nothing(capsys, tmp_path):
+    code, out, err = call(reproduce.main, capsys, "--table", "--results", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"no training is finished by both twins in {tmp_path}/synthetic; leave out --table" in err
+
+
 def test_the_table_says_what_is_wrong():
     experiment = next(e for e in TRAININGS if e.name == "000-fig3")
 

@@ -71,6 +71,16 @@ def test_plan(options, updates, record_every, rates):
         assert found.lr(t) == pytest.approx(lr, rel=1e-12)
 
 
+@pytest.mark.parametrize(("asked", "batch_size"), [(100, 100), (300, 33), (6000, 1), (10_000, 1)])
+def test_batches_per_epoch_is_the_number_of_batches(asked, batch_size):
+    """Also where it does not divide the images: the rows left over wait for the next epoch's order."""
+    found = plan(Settings(NETWORK, batches_per_epoch=asked, epochs=2), 10_000)
+    assert (found.per_epoch, found.batch_size, found.updates) == (asked, batch_size, 2 * asked)
+    batches = Batches(10_000, found.batch_size, found.per_epoch, seed=0)
+    epoch = np.concatenate([batches.at(t).rows for t in range(asked)])
+    assert len(set(epoch)) == asked * batch_size
+
+
 def test_plan_of_too_few_images():
     with pytest.raises(UserError, match="--batch-size 100 does not fit the 99 images"):
         plan(Settings(NETWORK), 99)
