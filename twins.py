@@ -49,7 +49,7 @@ def chain(network, parameters, X, y):
     return Chain(
         parameters={name: array.astype(np.float64) for name, array in parameters.items()},
         X=X.astype(np.float64),
-        linear=lambda A, W, b: layers.linear_forward(A, W, b)[0],
+        linear=lambda A, W, b, out: layers.linear_forward(A, W, b, out)[0],
         activate=activation,
-        loss=lambda logits: loss_forward(network.loss, logits, y)[0],
+        loss=lambda logits, rows: loss_forward(network.loss, logits, y[rows])[0] * (len(rows) / len(y)),
     )

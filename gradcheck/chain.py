@@ -25,12 +25,24 @@ PIECE = 131_072
 SMALLEST_PIECE = 8
 
 
+def split(tensor):
+    """("gamma", 3) of "gamma3"."""
+    kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
+    return kind, int(layer)
+
+
+def seen(array):
+    """An array (m, n, P) in memory, the perturbations side by side, seen as (P, n, m)."""
+    return array.transpose(2, 1, 0)
+
+
 @dataclass(frozen=True)
 class Chain:
     """`parameters` are named W1, b1, gamma1, beta1, W2, ... (gamma and beta only with batch norm).
 
-    `linear(A, W, b) -> S`; `activate(S, gamma, beta) -> (A, active)`, with gamma and beta None where there are none and
-    `active` the sign pattern of the ReLU; `loss(logits) -> mean loss`. All take a leading axis and complex arrays.
+    `linear(A, W, b, out) -> S`; `activate(S, gamma, beta) -> (A, active)`, with gamma and beta None where there are none and
+    `active` the sign pattern of the ReLU; `loss(logits, rows) -> their share of the mean loss`, where `rows` are the images that
+    the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array to write into, or None.
     """
 
     parameters: dict
@@ -48,12 +60,18 @@ class Chain:
         """The unperturbed pass: lists A[0..k-1], S[1..k], active[1..k-1]; S[0] and active[0] stand empty."""
         p, A, S, active = self.parameters, [self.X], [None], [None]
         for layer in range(1, self.depth + 1):
-            S.append(self.linear(A[-1], p[f"W{layer}"], p[f"b{layer}"]))  # (n, m)
+            S.append(self.linear(A[-1], p[f"W{layer}"], p[f"b{layer}"], None))  # (n, m)
             if layer < self.depth:
                 out, pattern = self.activate(S[-1], p.get(f"gamma{layer}"), p.get(f"beta{layer}"))  # (n, m)
                 A.append(out)
                 active.append(pattern)
         return A, S, active
+
+    @cached_property
+    def loss_of_each(self):
+        """What each image adds to the mean loss, (n,)."""
+        logits = self.base[1][-1]  # (n, K)
+        return np.array([self.loss(logits[[row]], np.array([row])) for row in range(len(logits))])
 
     def at(self, inputs, dtype):
         """The same chain at other numbers: `inputs` holds the parameters by name, and "X"; all are cast to `dtype`."""
@@ -72,22 +90,22 @@ class Chain:
     def losses(self, tensor, entries, step):
         """The loss with `step` added to one entry of `tensor`, for each of `entries` (P,) flat indices.
 
-        Returns the losses (P,) and whether the pattern of any ReLU differs from the unperturbed one (P,).
+        Returns the losses (P,) and how many ReLUs have another sign than unperturbed (P,).
         """
         A, S, active = self.base
-        kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
-        layer = int(layer)
+        kind, layer = split(tensor)
         unit = entries // A[layer - 1].shape[1] if kind == "W" else entries  # (P,)
         column = S[layer][:, unit]  # (n, P)
         if kind == "W":
             column = column + step * A[layer - 1][:, entries % A[layer - 1].shape[1]]  # (n, P)
         elif kind == "b":
             column = column + step  # (n, P)
+        every = np.arange(len(column))
         if layer == self.depth:
-            logits = np.empty((len(column), len(unit), S[layer].shape[1]), column.dtype)  # (n, P, K)
-            logits[:] = S[layer][:, None, :]
-            logits[:, np.arange(len(unit)), unit] = column
-            return self.loss(logits.swapaxes(0, 1)), np.zeros(len(unit), bool)
+            logits = seen(np.empty((S[layer].shape[1], *column.shape), column.dtype))  # (P, n, K)
+            logits[:] = S[layer]
+            logits[np.arange(len(unit)), :, unit] = column.T
+            return self.loss(logits, every), np.zeros(len(unit), int)
 
         gamma, beta = self.parameters.get(f"gamma{layer}"), self.parameters.get(f"beta{layer}")
         if gamma is not None:
@@ -95,24 +113,45 @@ class Chain:
             beta = beta[unit] + (step if kind == "beta" else 0)  # (P,)
         # Each column is a unit of its own here: P columns are a layer of P units.
         moved, pattern = self.activate(column, gamma, beta)  # (n, P)
-        crossed = (pattern != active[layer][:, unit]).any(axis=0)  # (P,)
+        crossed = np.count_nonzero(pattern != active[layer][:, unit], axis=0)  # (P,)
         dA = moved - A[layer][:, unit]  # (n, P)
-        out = dA[:, :, None] * self.parameters[f"W{layer + 1}"].T[unit]  # (n, P, m)
-        out += S[layer + 1][:, None, :]
+        # An image that the unit stays silent at keeps its loss. Batch norm ties all images together.
+        rows = np.flatnonzero(dA.any(axis=1)) if gamma is None else every
+        kept = np.delete(self.loss_of_each, rows).sum()
+        if not len(rows):
+            return np.full(len(unit), kept, column.dtype), crossed
+        out = seen(self.parameters[f"W{layer + 1}"][:, None, unit] * dA[rows])  # (P, n, m)
+        out += S[layer + 1][rows]
         for behind in range(layer + 1, self.depth):
             p = self.parameters
-            # (n, P, m) in memory, so that the linear map is one large product; seen as (P, n, m) where rows are averaged.
-            moved, pattern = self.activate(out.swapaxes(0, 1), p.get(f"gamma{behind}"), p.get(f"beta{behind}"))
-            crossed |= (pattern != active[behind]).any(axis=(1, 2))  # (P,)
-            out = self.linear(moved.swapaxes(0, 1), p[f"W{behind + 1}"], p[f"b{behind + 1}"])  # (n, P, m)
-        return self.loss(out.swapaxes(0, 1)), crossed
+            moved, pattern = self.activate(out, p.get(f"gamma{behind}"), p.get(f"beta{behind}"))  # (P, n, m)
+            crossed += np.count_nonzero(pattern != active[behind][rows], axis=(1, 2))  # (P,)
+            out = self.linear_of_many(moved, p[f"W{behind + 1}"], p[f"b{behind + 1}"])  # (P, n, m)
+        return self.loss(out, rows) + kept, crossed
+
+    def linear_of_many(self, A, W, b):
+        """`linear` of A (P, n, d), as one large product: (P, n, m)."""
+        P, n, d = A.shape
+        out = np.empty((len(W), n, P), A.dtype)
+        A = np.ascontiguousarray(A.transpose(2, 1, 0))  # (d, n, P)
+        self.linear(A.reshape(d, n * P).T, W, b, out.reshape(len(W), n * P).T)
+        return seen(out)
 
     def pieces(self, tensor, entries):
-        """`entries` cut so that the widest array behind `tensor` stays within PIECE numbers, or has SMALLEST_PIECE entries."""
-        layer = int(re.search(r"\d+", tensor).group())
+        """`entries` in pieces whose widest array behind `tensor` stays within PIECE numbers, or has SMALLEST_PIECE entries.
+
+        Where a unit has many entries, a piece holds entries of one unit alone: they concern the same images.
+        """
+        kind, layer = split(tensor)
         widths = [self.parameters[f"b{behind}"].size for behind in range(min(layer + 1, self.depth), self.depth + 1)]
         size = max(SMALLEST_PIECE, PIECE // (len(self.X) * max(widths)))
-        return (entries[start : start + size] for start in range(0, len(entries), size))
+        fan_in = self.base[0][layer - 1].shape[1]
+        groups = [entries]
+        if kind == "W" and layer < self.depth and fan_in >= size:
+            groups = np.split(entries, np.flatnonzero(np.diff(entries // fan_in)) + 1)
+        for group in groups:
+            # Pieces of equal length, so that none is short.
+            yield from np.array_split(group, -(-len(group) // size))
 
 
 def in_threads(function, pieces):

@@ -73,14 +73,14 @@ def central_difference(chain, tensor, entries, lams, penalties, advance):
     w = chain.parameters[tensor].ravel()
     lams, penalties = np.array(lams)[:, None], np.array(penalties)[:, None]  # (lambdas, 1)
     logits = chain.base[1][-1]  # (n, K)
-    base = chain.loss(logits) + penalties  # (lambdas, 1)
+    base = chain.loss_of_each.sum() + penalties  # (lambdas, 1)
 
     def stencil(piece, step):
         costs, crossed = {0: base}, np.zeros(len(piece), bool)
         for k in (-2, -1, 1, 2):
             losses, changed = chain.losses(tensor, piece, k * step)  # (P,)
             costs[k] = losses + (penalties + penalty_change(w[piece], lams, k * step))  # (lambdas, P)
-            crossed |= changed
+            crossed |= changed > 0
         near = (costs[1] - costs[-1]) / (2 * step)
         far = (costs[2] - costs[-2]) / (4 * step)
         fourth = costs[-2] - 4 * costs[-1] + 6 * costs[0] - 4 * costs[1] + costs[2]
