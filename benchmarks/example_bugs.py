@@ -1,0 +1,103 @@
+"""Bugs to plant in the correct examples: each is one text in the example's source, and the wrong text that takes its place.
+
+Every bug is in the backward pass. The tests demand that compare.py finds each; the benchmark counts how many causes it names.
+"""
+
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+class ExampleBug(NamedTuple):
+    """`tensors` are those whose gradient is wrong. `cause` is the kind of bug that the pattern of the errors of at least one
+    of them shows: "constant factor", "swapped tensors", "transposed", "single entry", "row/column", "sign", or None, where
+    they have no pattern that a check without knowledge of the example could name."""
+
+    name: str
+    example: str
+    right: str
+    wrong: str
+    tensors: frozenset
+    cause: str | None
+
+    @property
+    def source(self):
+        """The source of the example with the bug in it. Raises ValueError unless the right text is there exactly once."""
+        text = (EXAMPLES / f"{self.example}.py").read_text()
+        if text.count(self.right) != 1:
+            raise ValueError(f"{self.name}: {self.right!r} stands {text.count(self.right)} times in {self.example}.py")
+        return text.replace(self.right, self.wrong)
+
+    def gradients(self, parameters):
+        """The wrong gradients, by name."""
+        return load(self.source, self.name).gradients(parameters)
+
+
+def load(source, name):
+    """The module that `source` is."""
+    module = types.ModuleType(name)
+    exec(compile(source, f"{name}.py", "exec"), vars(module))
+    return module
+
+
+def bugs(example, *rows):
+    return [
+        ExampleBug(f"{example}: {name}", example, right, wrong, frozenset(tensors.split()), cause)
+        for name, right, wrong, tensors, cause in rows
+    ]
+
+
+BUGS = (
+    *bugs(
+        "layer_norm",
+        ("no path through the variance", " - through_var)", ")", "x", None),
+        ("no path through the mean", " - through_mean", "", "x", None),
+        ("d - 1 for d in the variance path", "through_var = x_hat", "through_var = d / (d - 1) * x_hat", "x", None),
+        ("mean over the batch instead of the features", "dx_hat.mean(axis=1, keepdims=True)", "dx_hat.mean(axis=0)", "x", None),
+        ("gamma forgotten on the way down", "dx_hat = dout * gamma", "dx_hat = dout", "x", None),
+        ("gamma and beta swapped", "return dx, dgamma, dbeta", "return dx, dbeta, dgamma", "gamma beta", "swapped tensors"),
+        ("beta averaged instead of summed", "dbeta = dout.sum(axis=0)", "dbeta = dout.mean(axis=0)", "beta", "constant factor"),
+    ),
+    *bugs(
+        "attention",
+        ("no 1/sqrt(e)", "dscores = dscores / np.sqrt(e)", "dscores = dscores", "x Wq Wk", "constant factor"),
+        ("softmax without its row sum", "(dA - (dA * A).sum(axis=3, keepdims=True))", "dA", "x Wq Wk", None),
+        ("softmax summed over the wrong axis", "(dA * A).sum(axis=3, ", "(dA * A).sum(axis=2, ", "x Wq Wk", None),
+        ("Wk and Wv swapped", '"Wk": dWk, "Wv": dWv', '"Wk": dWv, "Wv": dWk', "Wk Wv", "swapped tensors"),
+        ("Wo transposed", 'dWo = np.einsum("nti,ntj->ij"', 'dWo = np.einsum("nti,ntj->ji"', "Wo", "transposed"),
+        ("path through the values missing", " + dV @ Wv", "", "x", None),
+        ("last row of Wo left out by a loop", 'return {"x"', 'dWo[-1] = 0\n    return {"x"', "Wo", "row/column"),
+        ("A instead of its transpose", "A.swapaxes(2, 3) @ dheads", "A @ dheads", "x Wv", None),
+    ),
+    *bugs(
+        "convolution",
+        ("kernel not flipped", "kernel[:, :, ::-1, ::-1]", "kernel", "x", None),
+        ("stride forgotten", "dilated[:, :, ::STRIDE, ::STRIDE]", "dilated[:, :, :h, :w]", "x", None),
+        ("padding cut off at one side", "PADDING : PADDING + H, PADDING : PADDING + W", ":H, :W", "x", None),
+        ("bias of the first image alone", "dout.sum(axis=(0, 2, 3))", "dout[0].sum(axis=(1, 2))", "bias", None),
+        ("bias averaged over the batch", "dout.sum(axis=(0, 2, 3))", "dout.sum(axis=(0, 2, 3)) / n", "bias", "constant factor"),
+        ("kernel with height and width exchanged", "nfhw,nchwij->fcij", "nfhw,nchwij->fcji", "kernel", "transposed"),
+    ),
+    *bugs(
+        "lstm_cell",
+        ("forget gate without 1 - f", "* f * (1 - f)", "* f", "Wx Wh b h0 c0", None),
+        ("no path through c", "dc = dc + dh", "dc = dh", "Wx Wh b h0 c0", None),
+        ("no path through h", "dh = dh + dh_out", "dh = dh_out", "Wx Wh b h0 c0", None),
+        ("no derivative of the outer tanh", " * o * (1 - tanh_c**2)", " * o", "Wx Wh b h0 c0", None),
+        ("no derivative of the inner tanh", " * i * (1 - g**2)", " * i", "Wx Wh b h0 c0", None),
+        ("bias of the first step alone", "db += dgates", "db = dgates", "b", None),
+        ("bias averaged over the sequences", "dgates.sum(axis=0)", "dgates.mean(axis=0)", "b", "constant factor"),
+        ("c0 without the first forget gate", '"c0": dc}', '"c0": dc / f}', "c0", None),
+        ("one entry of Wh by a wrong index", 'return {"Wx"', 'dWh[2, 1] = dWh[1, 2]\n    return {"Wx"', "Wh", "single entry"),
+    ),
+    *bugs(
+        "custom_function",
+        ("silu without its second term", "(sigmoid + silu * (1 - sigmoid))", "sigmoid", "x W", None),
+        ("gradients returned for the wrong inputs", "return dx, dW, dV", "return dx, dV, dW", "W V", "swapped tensors"),
+        ("path through the value missing", " + dvalue @ V", "", "x", None),
+        ("sign of V", "dV = dvalue.T", "dV = -dvalue.T", "V", "sign"),
+        ("gate for silu in the value's gradient", "dvalue = dout * silu", "dvalue = dout * gate", "x V", None),
+    ),
+)
