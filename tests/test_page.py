@@ -1,0 +1,373 @@
+"""The HTML page, opened from disk in a headless browser."""
+
+import base64
+import contextlib
+import copy
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoAlertPresentException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+import compare
+from manual import losses
+from reporting.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
+
+pytestmark = pytest.mark.browser
+
+COMMAND = "python compare.py 4-4 --html page.html"
+ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028&amp;"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """(result, pictures) of compare.py on a small network, right and with half of the penalty's gradient."""
+    found = {}
+    for name in ("pass", "fail"):
+        file = tmp_path_factory.mktemp("json") / "result.json"
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+            if name == "fail":
+                patch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: lam_l * W)
+            compare.main(["--hidden", "4,4", "--json", str(file)])
+        result = json.loads(file.read_text())
+        found[name] = result, [completed(network) for network in result["networks"]]
+    return found
+
+
+def completed(network):
+    """Adds what a Taylor test and a sweep find on a right and on a wrong gradient, and returns the pictures."""
+    network |= {"notes": ["every entry was checked"], "sensitivity": "would have caught a relative error of 3e-13 in any entry"}
+    return {tensor["name"]: pictured(tensor) for tensor in network["tensors"]}
+
+
+def pictured(tensor):
+    steps = np.logspace(-1, -8, 8)
+    remainders = 0.4 * steps**2 + 1e-16 + (0.01 * steps if tensor["fail"] else 0)
+    verdict, slope, window = ("fail", 1.0, [1e-8, 1e-3]) if tensor["fail"] else ("pass", 2.0, [1e-6, 1e-1])
+    direction = {"verdict": verdict, "slope": slope, "window": window, "remainders": remainders.tolist()}
+    unknown = direction | {"slope": None, "window": None, "remainders": [None, *remainders[1:-1].tolist(), 0.0]}
+    taylor = {"verdict": verdict, "reason": None, "steps": steps.tolist(), "directions": [direction, unknown]}
+    tensor |= {"sensitivity": 3e-13, "directions": None, "taylor": taylor}
+    errors = np.full(tensor["shape"], 0.01)
+    if tensor["fail"]:
+        errors.flat[: errors.size // 2] = 1e4
+    errors.flat[-1], errors.flat[0] = np.nan, 0
+    rounding = 1e-16 / steps
+    sweep = {
+        "forward-difference": steps + rounding,
+        "central-difference": steps**2 + rounding,
+        "complex-step": steps**2 // 1e-16 * 1e-16,
+    }
+    index = [0] * len(tensor["shape"])
+    return {
+        "errors": errors,
+        "sweep": {"steps": steps, "index": index} | {oracle: error.tolist() for oracle, error in sweep.items()},
+    }
+
+
+@pytest.fixture(scope="module")
+def browser():
+    paths = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in paths:
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(paths[1]))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Opens a page of a result in a light window of 1280x900, or as asked."""
+
+    def show(result, pictures, command=COMMAND, width=1280, height=900, scheme="light"):
+        file = tmp_path / "page.html"
+        file.write_text(page(result, pictures, command), encoding="utf-8")
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.get_log("performance"), browser.get_log("browser")
+        browser.get(file.as_uri())
+        return browser
+
+    yield show
+    assert browser.get_log("browser") == []
+
+
+def texts(browser, selector):
+    return [found.text for found in browser.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def tensors(browser):
+    return [name for name in texts(browser, ".opener") if name]
+
+
+def wait_for(browser, selector):
+    return WebDriverWait(browser, 5, 0.05).until(lambda b: b.find_element(By.CSS_SELECTOR, selector))
+
+
+def pixel(browser, canvas, x, y):
+    """[r, g, b, a] there, read from a copy: Chromium warns where one canvas is read often."""
+    script = """
+        const [canvas, x, y] = arguments;
+        const copy = new OffscreenCanvas(1, 1).getContext("2d");
+        copy.drawImage(canvas, -x, -y);
+        return [...copy.getImageData(0, 0, 1, 1).data];
+    """
+    return browser.execute_script(script, canvas, x, y)
+
+
+def test_level_of_the_limit_is_exact():
+    errors = [0.0, 1e-300, 0.5, 1.0, np.nextafter(1, 2), 1e300, np.inf, np.nan]
+    zero, least, half, limit, over, most, not_finite, not_checked = base64.b64decode(heat_map(np.array(errors)))
+    assert (zero, not_finite, not_checked) == (0, NOT_FINITE, NOT_CHECKED)
+    assert 1 == least < half < limit == LIMIT < over < most < NOT_FINITE
+
+
+def test_page_of_all_networks_is_small():
+    """843,300 entries: a byte each, and base64."""
+    assert len(heat_map(np.ones(843_300))) < 1.2e6
+
+
+def test_opens_from_disk_without_error_or_request(show, results):
+    for name in ("pass", "fail"):
+        browser = show(*results[name])
+        wait_for(browser, ".tensor")
+        for button in browser.find_elements(By.CSS_SELECTOR, ".opener[aria-expanded=false]"):
+            button.click()
+        wait_for(browser, ".plot svg")
+        sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        urls = [event["params"]["request"]["url"] for event in sent if event["method"] == "Network.requestWillBeSent"]
+        assert [url for url in urls if not url.startswith("data:")] == [browser.current_url]
+        assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_verdict_comes_first(show, results):
+    browser = show(*results["fail"])
+    wrong = sum(tensor["fail"] for tensor in results["fail"][0]["networks"][0]["tensors"])
+    verdict = browser.find_element(By.TAG_NAME, "h1").text
+    assert verdict.startswith(f"Fail\n3 of 6 tensors are wrong, at {wrong:,} entries; ")
+    assert verdict.endswith(" of 12,362 entries verified.")
+    assert "Would have caught a relative error of 3e-13" in browser.find_element(By.ID, "facts").text
+    assert browser.title == "Gradient check: fail"
+    assert show(*results["pass"]).find_element(By.TAG_NAME, "h1").text == "Pass\nAll 12,362 entries verified, in 6 tensors."
+
+
+def test_wrong_tensors_are_open_on_top(show, results):
+    browser = show(*results["fail"])
+    assert tensors(browser)[:3] == ["W1", "W2", "W3"]
+    assert [b.get_attribute("aria-expanded") for b in browser.find_elements(By.CSS_SELECTOR, ".opener")] == ["true"] * 3 + [
+        "false"
+    ] * 3
+    detail = browser.find_element(By.CSS_SELECTOR, ".detail").text
+    assert "W1: it has lambda*W1 where the cost's derivative is 2*lambda*W1" in detail
+    assert "utograd and the complex step agree at" in detail
+    worst = results["fail"][0]["networks"][0]["tensors"][0]["oracles"]["autograd"]["worst"]
+    assert f"[{worst['index'][0]}, {worst['index'][1]}]" in detail
+    for value in (worst["manual"], worst["reference"]):
+        assert any(float(shown) == pytest.approx(value, rel=1e-15) for shown in texts(browser, ".value"))
+
+
+def test_sorts_by_click_and_by_keyboard(show, results):
+    browser = show(*results["pass"])
+    tensor, shape = (browser.find_element(By.XPATH, f"//th[button='{label}']") for label in ("Tensor", "Shape"))
+    tensor.find_element(By.TAG_NAME, "button").click()
+    assert tensors(browser) == ["b1", "b2", "b3", "W1", "W2", "W3"]
+    assert (tensor.get_attribute("aria-sort"), shape.get_attribute("aria-sort")) == ("ascending", None)
+    tensor.find_element(By.TAG_NAME, "button").click()
+    assert tensors(browser) == ["W3", "W2", "W1", "b3", "b2", "b1"]
+    shape.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert tensors(browser) == ["W1", "W3", "W2", "b3", "b1", "b2"]
+    assert (tensor.get_attribute("aria-sort"), shape.get_attribute("aria-sort")) == (None, "descending")
+
+
+def test_filters_by_text_and_verdict(show, results):
+    browser = show(*results["fail"])
+    search = browser.find_element(By.ID, "text")
+    search.send_keys("b2")
+    assert tensors(browser) == ["b2"]
+    assert browser.find_element(By.ID, "shown").text.startswith("1 of 6 tensors")
+    search.clear()
+    search.send_keys("lambda w2")  # words of its diagnosis
+    assert tensors(browser) == ["W2"]
+    browser.find_element(By.CSS_SELECTOR, "input[value=pass]").click()
+    assert tensors(browser) == []
+    assert "No tensor matches" in browser.find_element(By.ID, "empty").text
+    search.clear()
+    search.send_keys(Keys.SPACE)
+    assert tensors(browser) == ["b1", "b2", "b3"]
+
+
+def test_keyboard_opens_a_row(show, results):
+    browser = show(*results["pass"])
+    button = browser.find_elements(By.CSS_SELECTOR, ".opener")[1]
+    for key, shown in ((Keys.ENTER, True), (Keys.SPACE, False), (Keys.SPACE, True)):
+        button.send_keys(key)
+        detail = browser.find_element(By.ID, button.get_attribute("aria-controls"))
+        assert (detail.is_displayed(), button.get_attribute("aria-expanded")) == (shown, str(shown).lower())
+    assert browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert detail.find_elements(By.TAG_NAME, "h3")[0].text == "Worst entry for each oracle"
+
+
+def test_heat_map_shows_what_is_over_the_limit(show, results):
+    browser = show(*results["fail"])
+    canvases = wait_for(browser, ".map.images").find_elements(By.TAG_NAME, "canvas")
+    assert len(canvases) == 4
+    over, last = pixel(browser, canvases[1], 5, 5), pixel(browser, canvases[2], 5, 5)
+    assert over[3] == last[3] == 255
+    assert over[0] > over[2] + 60  # red
+    assert last[2] > last[0] + 20  # blue
+    assert texts(browser, ".image figcaption") == ["row 0\n3,071 over", "row 1\n3,072 over", "row 2", "row 3"]
+    W2 = browser.find_elements(By.CSS_SELECTOR, ".map:not(.images) canvas")[0]
+    assert pixel(browser, W2, 1, 0) == over
+    assert pixel(browser, W2, 0, 3) == last
+    assert pixel(browser, W2, 3, 3) == [0, 0, 0, 0]  # not checked
+
+
+def test_heat_map_is_read_by_keyboard_and_pointer(show, results):
+    browser = show(*results["fail"])
+    readout = wait_for(browser, ".readout")
+    heat = browser.find_element(By.CSS_SELECTOR, ".map")
+    WebDriverWait(browser, 5, 0.05).until(
+        lambda _: readout.text.startswith("Worst: W1[0, 1] (red at row 0, column 1 of the image): ")
+    )
+    assert readout.text.endswith("times what is allowed")
+    heat.send_keys(Keys.PAGE_DOWN, Keys.PAGE_DOWN, Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert readout.text.startswith("W1[2, 34] (red at row 1, column 2 of the image): about 9.1e-3 of what is allowed")
+    heat.send_keys(Keys.HOME)
+    assert readout.text.startswith("Worst: ")
+    image = heat.find_elements(By.TAG_NAME, "canvas")[3]
+    webdriver.ActionChains(browser).move_to_element(image).perform()
+    assert readout.text.startswith("W1[3, ")
+
+
+def test_plots_have_axes_labels_and_numbers(show, results):
+    browser = show(*results["fail"])
+    WebDriverWait(browser, 5, 0.05).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".plot svg")) == 6)
+    sweep, taylor = browser.find_elements(By.CSS_SELECTOR, ".plot")[:2]
+    assert {"forward", "central", "complex", "step", "relative error"} <= set(sweep.text.split("\n"))
+    assert len({curve.get_attribute("stroke-dasharray") for curve in sweep.find_elements(By.CSS_SELECTOR, ".curve")}) == 3
+    assert {"slope 2", "slope 1", "dir. 1", "dir. 2", "remainder"} <= set(taylor.text.split("\n"))
+    assert len(taylor.find_elements(By.CSS_SELECTOR, "rect.window")) == 1
+    assert len(taylor.find_elements(By.CSS_SELECTOR, ".hollow")) == 2  # of direction 1, outside of the window
+    browser.find_element(By.CSS_SELECTOR, "figure > details > summary").click()
+    assert "complex step" in browser.find_element(By.CSS_SELECTOR, "figure > details table").text
+
+
+@pytest.mark.parametrize("name", ["pass", "fail"])
+def test_no_nan_is_shown(show, results, name):
+    browser = show(*results[name])
+    for button in browser.find_elements(By.CSS_SELECTOR, ".opener[aria-expanded=false]"):
+        button.click()
+    wait_for(browser, ".plot svg")
+    shown = browser.execute_script(
+        "return document.querySelector('header').outerHTML + document.querySelector('main').outerHTML"
+    )
+    for word in ("NaN", "undefined", "null", "Infinity", "[object"):
+        assert word not in shown
+
+
+def test_numbers_that_are_not_finite(show, results):
+    result, pictures = copy.deepcopy(results["fail"])
+    tensor = result["networks"][0]["tensors"][0]
+    tensor["diagnosis"] = tensor["sensitivity"] = None
+    for oracle in tensor["oracles"].values():
+        oracle["worst"] |= {"manual": None, "rel_error": None}
+    pictures[0]["W1"]["errors"][...] = np.inf
+    browser = show(result, pictures)
+    assert "No known bug makes this pattern." in browser.find_element(By.CSS_SELECTOR, ".detail").text
+    assert texts(browser, ".tensor .number")[5] == "not finite"
+    WebDriverWait(browser, 5, 0.05).until(lambda b: b.find_element(By.CSS_SELECTOR, ".readout").text.endswith(": not finite"))
+
+
+def test_markup_in_names_stays_text(show, results):
+    result, pictures = copy.deepcopy(results["fail"])
+    network = result["networks"][0]
+    network |= {"name": ATTACK, "faults": [ATTACK], "notes": [ATTACK], "sensitivity": ATTACK}
+    tensor = network["tensors"][0]
+    pictures[0][ATTACK] = pictures[0].pop("W1")
+    tensor |= {"name": ATTACK, "diagnosis": ATTACK}
+    tensor["taylor"]["reason"] = ATTACK
+    browser = show(result, pictures, ATTACK)
+    wait_for(browser, ".plot svg")
+    assert browser.find_element(By.ID, "command").get_attribute("textContent") == ATTACK
+    assert ATTACK in {button.get_attribute("textContent") for button in browser.find_elements(By.CSS_SELECTOR, ".opener")}
+    assert browser.find_element(By.CSS_SELECTOR, ".diagnosis").get_attribute("textContent") == ATTACK
+    assert browser.find_elements(By.TAG_NAME, "img") == []
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+    with pytest.raises(NoAlertPresentException):
+        browser.switch_to.alert.accept()
+
+
+def test_light_and_dark(show, results):
+    def luminance(colour):
+        return sum(int(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / (3 * 255)
+
+    def look(scheme):
+        browser = show(*results["fail"], scheme=scheme)
+        wait_for(browser, ".map canvas")
+        style = "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
+        paper, ink = map(luminance, browser.execute_script(style))
+        return paper, ink, pixel(browser, browser.find_element(By.CSS_SELECTOR, ".map canvas"), 5, 5)
+
+    (light, dark_ink, in_light), (dark, light_ink, in_dark) = look("light"), look("dark")
+    assert light > 0.9 > 0.2 > dark_ink
+    assert dark < 0.2 < 0.8 < light_ink
+    assert in_light != in_dark
+
+
+def test_fits_a_phone(show, results):
+    long = "a_network_with_a_name_that_is_longer_than_the_screen_of_a_phone_is_wide"
+    result, pictures = copy.deepcopy(results["fail"])
+    result["networks"][0]["name"] = long
+    result["networks"][0]["tensors"][0]["name"] = long
+    pictures[0][long] = pictures[0].pop("W1")
+    browser = show(result, pictures, f"python compare.py --html /tmp/{long}.html", width=360, height=740)
+    WebDriverWait(browser, 5, 0.05).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".plot svg")) == 6)
+    for summary in browser.find_elements(By.TAG_NAME, "summary"):
+        browser.execute_script("arguments[0].click()", summary)
+    assert browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
+
+
+def test_copies_the_command(show, results):
+    browser = show(*results["pass"])
+    browser.find_element(By.ID, "copy").click()
+    said = WebDriverWait(browser, 5, 0.05).until(lambda b: b.find_element(By.ID, "copied").text)
+    assert said in ("Copied", "Selected: copy it with Ctrl+C")
+
+
+def test_says_what_is_missing(show, results):
+    """A tensor without pictures or Taylor test, and a run without networks."""
+    result, pictures = copy.deepcopy(results["pass"])
+    result["networks"][0]["tensors"][0] |= {"taylor": None, "directions": {"checked": 3, "fail": 1}}
+    del pictures[0]["W1"]
+    detail = show(result, pictures).find_element(By.CSS_SELECTOR, ".detail").text
+    for sentence in ("No error was recorded", "No step was swept", "No Taylor test ran", "3 random directions were checked"):
+        assert sentence in detail
+    browser = show({"verdict": "pass", "seconds": 0.0, "networks": []}, [])
+    assert browser.find_element(By.ID, "empty").text == "Nothing was checked."
+
+
+def test_networks_of_one_name_keep_their_own_pictures(show, results):
+    (passing, its_pictures), (failing, other_pictures) = results["pass"], results["fail"]
+    result = failing | {"networks": failing["networks"] + passing["networks"]}
+    browser = show(result, other_pictures + its_pictures)
+    assert len(tensors(browser)) == 12
+    browser.find_elements(By.CSS_SELECTOR, ".opener")[3].click()  # b1 of the failing network
+    browser.find_element(By.XPATH, "(//tbody[contains(@class, 'pass')]//button[text()='W1'])").click()
+    WebDriverWait(browser, 5, 0.05).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".map.images canvas")) == 8)
+    captions = texts(browser, ".image figcaption")
+    assert captions[:2] == ["row 0\n3,071 over", "row 1\n3,072 over"]
+    assert captions[4:] == ["row 0", "row 1", "row 2", "row 3"]
