@@ -146,9 +146,9 @@ def verified(started, quiet=False):
         result = started.verify(lambda entries: bar.advance(task, entries))
     if result.verdict == "pass":
         if not quiet:
-            show(f"[green]verified:[/] {verification_sentence(vars(result))}")
+            show(f"[green]verified:[/] {verification_sentence(result.as_json())}")
         return True
-    show(network_table(vars(result)), *comparison_summary({"networks": [vars(result)], **vars(result)}))
+    show(network_table(result.as_json()), *comparison_summary({"networks": [result.as_json()], **result.as_json()}))
     return result.verdict != "fail"
 
 

@@ -2,9 +2,12 @@
 """Hold the hand-derived gradient of every parameter against autograd, the complex step and central differences."""
 
 import argparse
+import shlex
+import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from rich.progress import TextColumn
@@ -18,14 +21,17 @@ from commands import (
     chosen_networks,
     find_device,
     lambdas,
+    positive,
     progress_bar,
     run,
     whole_number,
 )
 from errors import UserError
-from files import check_writable, write_json
-from gradcheck import ORACLES, check, overall
+from files import check_writable, write_bytes, write_json
+from gradcheck import ENTRYWISE, ORACLES, check, check_network, load_pair, overall
+from gradcheck.blackbox import BUDGET
 from networks import NAMED, nonzero_state
+from reporting.page import page
 from reporting.tables import comparison_summary, network_table, show
 from training import data
 
@@ -37,6 +43,8 @@ examples:
   python compare.py --data cifar10               on the real images, downloaded if they are absent
   python compare.py two-layer --lam 0.005,0.01   one lambda a layer; --lam again for another
   python compare.py two-layer --json - | jq .verdict
+  python compare.py --html page.html             a page to look at, one file
+  python compare.py --pair mine.py               your own cost and gradient; runs mine.py with your rights
 
 exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some undecided, 2 could not run
 """
@@ -55,13 +63,39 @@ def parse(arguments):
     )
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the hand gradient (float64)")
     parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
+    parser.add_argument(
+        "--pair",
+        action="append",
+        metavar="FILE.py",
+        help="instead of networks: a file with parameters, cost and gradients, and if you like reference or layers; "
+        "it is RUN, WITH YOUR RIGHTS",
+    )
+    parser.add_argument(
+        "--budget", type=positive, metavar="S", help=f"seconds for a pair before its entries are sampled ({BUDGET:g})"
+    )
+    parser.add_argument("--html", metavar="FILE", help="the result as a page that needs nothing else")
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
     add_common_options(parser)
     options = parser.parse_args(arguments)
-    if options.hidden is None and not options.networks and not options.batch_norm and not options.loss:
+    if options.budget is not None and not options.pair:
+        parser.error("--budget is for --pair")
+    if options.pair:
+        refuse_network_options(parser, options)
+    elif options.hidden is None and not options.networks and not options.batch_norm and not options.loss:
         options.networks = list(NAMED)
-    options.networks = chosen_networks(parser, options.networks, options)
+    options.networks = [] if options.pair else chosen_networks(parser, options.networks, options)
     return options
+
+
+def refuse_network_options(parser, options):
+    """A pair brings its own parameters, data and dtype: an option that says otherwise would be ignored."""
+    for name in ("networks", "hidden", "batch_norm", "loss", "batch_size", "lam", "dtype"):
+        if getattr(options, name) not in (parser.get_default(name), []):
+            raise UserError(f"--pair brings its own cost and data; leave out {name if name == 'networks' else flag(name)}")
+
+
+def flag(name):
+    return "--" + name.replace("_", "-")
 
 
 def oracles(text):
@@ -89,9 +123,39 @@ def draw_batch(images, options):
 def main(arguments):
     started = time.perf_counter()
     options = parse(arguments)
-    device = find_device(options.device)
+    for path in (options.json, options.html):
+        if path is not None:
+            check_writable(path)
+    talkative = options.json != "-"
+    checks = [pair_check(path, options) for path in options.pair] if options.pair else network_checks(options)
+    if talkative and options.dtype == "float32":
+        show("float32: the hand gradient in float32 against derivations in float64 at the same inputs")
+    results = []
+    for name, entries, run_check in checks:
+        with progress_bar(PERCENTAGE) as progress:
+            bar = progress.add_task(name, total=entries)
+            results.append(run_check(partial(progress.advance, bar)))
+        if talkative:
+            show(network_table(results[-1].as_json()), "")
+    verdict = overall(result.verdict for result in results)
+    result = {
+        "verdict": verdict,
+        "seconds": time.perf_counter() - started,
+        "networks": [result.as_json() for result in results],
+    }
     if options.json is not None:
-        check_writable(options.json)
+        write_json(options.json, result)
+    if options.html is not None:
+        command = shlex.join(["python", *sys.argv[:1], *arguments])
+        write_bytes(options.html, page(result, [each.pictures for each in results], command).encode())
+    if talkative:
+        show(*comparison_summary(result))
+    return EXIT_CODES[verdict]
+
+
+def network_checks(options):
+    """Name, entries to go through, and the check, for each network."""
+    device = find_device(options.device)
     images = data.load(options.data, options.data_dir, "45000", options.seed)
     X, y = draw_batch(images, options)
     networks = [replace(network, outputs=len(images.classes)) for network in options.networks]
@@ -101,30 +165,24 @@ def main(arguments):
         for lam in lams:
             network.check_lambda(lam)
 
-    talkative = options.json != "-"
-    if talkative and options.dtype == "float32":
-        show("float32: the hand gradient in float32 against derivations in float64 at the same inputs")
-    results = []
-    for network, lams in zip(networks, lambdas_of_each, strict=True):
+    def check_one(network, lams, advance):
         hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
-        chain = twins.chain(network, hand.parameters, X.astype(options.dtype), y)
-        with progress_bar(PERCENTAGE) as progress:
-            bar = progress.add_task(network.name, total=len(options.oracles) * network.parameter_count)
-            advance = partial(progress.advance, bar)
-            results.append(check(network.name, hand, reference, chain, y, lams, options.oracles, options.dtype, advance))
-        if talkative:
-            show(network_table(vars(results[-1])), "")
-    verdict = overall(result.verdict for result in results)
-    result = {
-        "verdict": verdict,
-        "seconds": time.perf_counter() - started,
-        "networks": [vars(result) for result in results],
-    }
-    if options.json is not None:
-        write_json(options.json, result)
-    if talkative:
-        show(*comparison_summary(result))
-    return EXIT_CODES[verdict]
+        return check_network(
+            network.name, hand, reference, X, y, lams, options.oracles, advance, seed=options.seed, pictures=bool(options.html)
+        )
+
+    return [
+        (network.name, len(set(options.oracles) & set(ENTRYWISE)) * network.parameter_count, partial(check_one, network, lams))
+        for network, lams in zip(networks, lambdas_of_each, strict=True)
+    ]
+
+
+def pair_check(path, options):
+    """The same for a pair file."""
+    pair, name = load_pair(path), Path(path).stem
+    given = {"budget": options.budget} if options.budget else {}
+    settings = {"name": name, "oracles": options.oracles, "seed": options.seed, "pictures": bool(options.html)} | given
+    return name, None, lambda advance: check(*pair, **settings, advance=advance)
 
 
 if __name__ == "__main__":

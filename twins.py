@@ -1,4 +1,4 @@
-"""The one place that builds a network: its two twins from the same numbers, and the chain that differences walk along."""
+"""The one place that builds a network: its two twins from the same numbers."""
 
 from contextlib import contextmanager
 
@@ -7,9 +7,6 @@ import torch
 
 import manual
 import models
-from gradcheck import Chain
-from manual import layers
-from manual.mlp import activate, loss_forward
 
 
 def build(network, state, dtype="float64", device="cpu"):
@@ -37,19 +34,3 @@ def shared_cores(implementations):
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def chain(network, parameters, X, y):
-    """The manual forward pass in training mode at X (n, d), y (n,), as a `gradcheck.Chain` in float64."""
-
-    def activation(S, gamma, beta):
-        A, (_, active), _ = activate(network, S, gamma, beta)
-        return A, active
-
-    return Chain(
-        parameters={name: array.astype(np.float64) for name, array in parameters.items()},
-        X=X.astype(np.float64),
-        linear=lambda A, W, b, out: layers.linear_forward(A, W, b, out)[0],
-        activate=activation,
-        loss=lambda logits, rows: loss_forward(network.loss, logits, y[rows])[0] * (len(rows) / len(y)),
-    )

@@ -1,7 +1,22 @@
 """The check of a hand-derived gradient against independent derivations. Nothing in here knows a backward pass."""
 
-from gradcheck.chain import Chain
-from gradcheck.check import ORACLES, NetworkResult, check
+from gradcheck.anyone import assert_gradients_match, check, load_pair
+from gradcheck.check import ENTRYWISE, ORACLES, CheckResult
+from gradcheck.layered import Layers
+from gradcheck.network import check_network
+from gradcheck.pair import Pair, of_function
 from gradcheck.verdict import overall
 
-__all__ = ["ORACLES", "Chain", "NetworkResult", "check", "overall"]
+__all__ = [
+    "ENTRYWISE",
+    "ORACLES",
+    "CheckResult",
+    "Layers",
+    "Pair",
+    "assert_gradients_match",
+    "check",
+    "check_network",
+    "load_pair",
+    "of_function",
+    "overall",
+]

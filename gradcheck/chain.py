@@ -41,8 +41,8 @@ class Chain:
     """`parameters` are named W1, b1, gamma1, beta1, W2, ... (gamma and beta only with batch norm).
 
     `linear(A, W, b, out) -> S`; `activate(S, gamma, beta) -> (A, active)`, with gamma and beta None where there are none and
-    `active` the sign pattern of the ReLU; `loss(logits, rows) -> their share of the mean loss`, where `rows` are the images that
-    the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array to write into, or None.
+    `active` the sign pattern of the ReLU; `loss(logits, rows) -> their share of the mean loss`, where `rows` are the images
+    that the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array to write into, or None.
     """
 
     parameters: dict
@@ -128,6 +128,29 @@ class Chain:
             crossed += np.count_nonzero(pattern != active[behind][rows], axis=(1, 2))  # (P,)
             out = self.linear_of_many(moved, p[f"W{behind + 1}"], p[f"b{behind + 1}"])  # (P, n, m)
         return self.loss(out, rows) + kept, crossed
+
+    def losses_along(self, tensor, direction, steps):
+        """The losses with `steps` (T,) times `direction`, an array of the tensor's shape, added to it: (T,).
+
+        And how many ReLUs have another sign than unperturbed (T,).
+        """
+        A, S, active = self.base
+        kind, layer = split(tensor)
+        p = self.parameters
+        steps = steps[:, None, None]  # (T, 1, 1)
+        out, crossed = S[layer], np.zeros(len(steps), int)
+        if kind == "W":
+            out = out + steps * (A[layer - 1] @ direction.T)  # (T, n, m)
+        elif kind == "b":
+            out = out + steps * direction  # (T, n, m)
+        for behind in range(layer, self.depth):
+            norm = {name: p.get(f"{name}{behind}") for name in ("gamma", "beta")}
+            if behind == layer and kind in norm:
+                norm[kind] = norm[kind] + steps[:, 0] * direction  # (T, m)
+            moved, pattern = self.activate(out, **norm)  # (T, n, m)
+            crossed += np.count_nonzero(pattern != active[behind], axis=(1, 2))  # (T,)
+            out = self.linear(moved, p[f"W{behind + 1}"], p[f"b{behind + 1}"], None)  # (T, n, m)
+        return self.loss(out, np.arange(len(self.X))), crossed
 
     def linear_of_many(self, A, W, b):
         """`linear` of A (P, n, d), as one large product: (P, n, m)."""

@@ -1,32 +1,60 @@
-"""One network checked: forward values first, then every entry of every gradient against every oracle."""
+"""The check of one subject: forward values first, then every entry of every gradient against every oracle.
 
-import copy
-import re
+A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient (`pair.py`). It has
+
+    name, dtype           dtype is that of the gradient under test, "float64" or "float32"
+    parameters            dict of float64 arrays
+    oracles               the names of those that can be asked of it
+    notes                 sentences on what could not be done as it should
+    kept(), restore(...)  the arrays that a check may not change, by name, and how to put them back (`guard.py`)
+    ask()                 calls the code under test and the reference: (cases, sentences on what is wrong with their form)
+    entries(tensor)       flat indices of the entries to check
+    estimate(oracle, tensor, entries, advance) -> Estimate
+    directions(tensor)    None, or block-wise directions (D, entries of the tensor) and the Estimate along them
+    taylor(tensor)        costs_along and rounding for `taylor_test`, of the last case
+    sweep(tensor, entry, exact)  the error of each kind of quotient at a ladder of steps, for the page
+    diagnose(cases, truth, failing) -> dict of sentences; `truth` holds the derivatives by tensor, (cases, *shape)
+"""
+
 import time
-import traceback
-from dataclasses import dataclass, replace
-from pathlib import Path
+import zlib
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from errors import UserError
 from gradcheck import verdict
-from gradcheck.diagnosis import Case, diagnose
 from gradcheck.guard import watch
-from gradcheck.oracles import Estimate, central_difference, complex_step
-from gradcheck.rounding import rounding_uncertainty
-from networks import lambda_per_layer
+from gradcheck.oracles import exactly
+from gradcheck.taylor import taylor_test, unit_directions
 
-ORACLES = ("autograd", "complex-step", "central-difference")
-FORWARD = ("logits", "loss", "cost")
+ENTRYWISE = ("autograd", "complex-step", "central-difference")
+ORACLES = (*ENTRYWISE, "taylor")
+
+# Entries that would not have shown even this relative error are told apart: their derivative is 0, or nothing but rounding.
+COARSE = 1e-6
+
+
+class Case(NamedTuple):
+    """One cost (a network has several: one for each lambda): the gradient under test, the reference's, and the rounding of
+    either. Dicts of arrays by tensor; `forward`, `reference_forward` hold what the forward passes computed. The
+    references are None where there is no PyTorch to ask.
+    """
+
+    hand: dict
+    reference: dict | None
+    forward: dict
+    reference_forward: dict | None
+    rounding: dict
 
 
 @dataclass(frozen=True)
-class NetworkResult:
-    """What `check` found; the dicts in `forward` and `tensors` have the form of the JSON contract.
+class CheckResult:
+    """What a check found; the dicts in `forward` and `tensors` have the form of the JSON contract.
 
-    `faults` are sentences on what no entry can show: a gradient of the wrong shape, parameters that changed meanwhile.
+    `faults` are sentences on what no entry can show: a gradient of the wrong shape, parameters that changed meanwhile. `notes`
+    say what was not done as it should. `sensitivity` is a sentence on the smallest error that would have been seen.
+    `pictures` is for the page alone, by tensor: "errors", |hand - reference| over what is allowed, and "sweep".
     """
 
     name: str
@@ -34,184 +62,227 @@ class NetworkResult:
     verdict: str
     seconds: float
     faults: list
+    notes: list
+    sensitivity: str
     forward: list
     tensors: list
+    pictures: dict
 
     def with_faults(self, faults):
         """The same result with more faults, which fail it."""
         return replace(self, faults=self.faults + faults, verdict="fail" if faults else self.verdict)
 
+    def as_json(self):
+        """The dict of the JSON contract."""
+        found = asdict(replace(self, pictures={}))
+        del found["pictures"]
+        return found
 
-def check(name, hand, reference, chain, y, lams, oracles=ORACLES, dtype="float64", advance=lambda count: None, sample=None):
-    """Checks `hand.cost_and_gradients` at chain.X and y, in training mode, for each lambda of `lams`.
 
-    `hand` and `reference` hold the same state and answer to one protocol, `cost_and_gradients(X, y, lam)` and `state()`;
-    `reference` works in float64, `hand` in `dtype`. `chain` is hand's forward pass. `advance(entries)` reports progress,
-    in entries of one oracle. `sample` maps each tensor to the flat indices of the entries to check; None is all of them.
-    Raises UserError where the data are not finite.
+def nothing(count):
+    """Progress that nobody watches."""
+
+
+def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
+    """Checks the subject with those of `oracles` that it has. `advance(entries)` reports progress, in entries of one oracle.
+
+    `seed` is that of the Taylor test's directions; `pictures` fills those of the result.
     """
     started = time.perf_counter()
-    if not np.isfinite(chain.X).all():
-        row, column = np.argwhere(~np.isfinite(chain.X))[0]
-        raise UserError(f"the data are not finite: image {row}, pixel {column} is {chain.X[row, column]}; mend the data")
-    rtol = verdict.RTOL[dtype]
-    X = chain.X.astype(dtype)  # (n, d): the same numbers, since chain.X comes from this dtype
-
-    def watched():
-        own = {"X": X, "y": y, "the chain's X": chain.X}
-        theirs = {"manual ": hand.state(), "torch ": _tensors(reference), "the chain's ": chain.parameters}
-        return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
-
-    with watch(watched) as changed:
-        references = [reference.cost_and_gradients(chain.X, y, lam) for lam in lams]
-        answers, faults = _ask(hand, X, y, lams, chain.parameters, references[0])
-        roundings = [_rounding(reference, chain, y, lam, dtype) for lam in lams]
-        forward = [_forward_row(quantity, answers, references, roundings, rtol) for quantity in FORWARD]
-        # Where rounding to dtype switches a ReLU, hand has the gradient of another piece: no error, but no check either.
-        switched = not chain.same_pattern(chain.at(chain.parameters | {"X": chain.X}, dtype))
-        largest = np.array([[max(np.abs(g).max() for g in r.gradients.values())] for r in references])  # (lambdas, 1)
-        tensors = []
-        for tensor, array in chain.parameters.items():
-            entries = np.arange(array.size) if sample is None else sample[tensor]
-            estimates = {oracle: _estimate(oracle, tensor, entries, chain, references, lams, advance) for oracle in oracles}
-            tensors.append(
-                _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched)
-            )
-        _diagnose(tensors, chain, y, lams, answers, references, roundings, reference)
-    found = [row["verdict"] for row in forward] + [name for row in tensors for name in verdict.VERDICTS if row[name]]
-    return NetworkResult(
-        name=name,
-        parameters=sum(row["entries"] for row in tensors),
+    asked = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
+    with watch(subject.kept, subject.restore) as changed:
+        cases, faults = subject.ask()
+        entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
+        estimates = {
+            tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in asked}
+            for tensor in subject.parameters
+        }
+        sizes = derivative_sizes(cases, estimates)
+        rows, shows, drawn = [], [], {}
+        for tensor in subject.parameters:
+            row, seen, errors = tensor_row(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
+            directions_row(subject, tensor, cases, row, sizes[tensor])
+            if "taylor" in oracles:
+                add_taylor(subject, tensor, cases, row, [seed, zlib.crc32(tensor.encode())])
+            rows.append(row)
+            shows.append(seen)
+            if pictures:
+                drawn[tensor] = picture(subject, tensor, row, entries[tensor], estimates[tensor], errors)
+        failing = [row["name"] for row in rows if row["fail"]]
+        if failing:
+            sentences = subject.diagnose(cases, truth(subject, entries, estimates), failing)
+            for row in rows:
+                row["diagnosis"] = sentences.get(row["name"])
+        forward = [row for row in (forward_row(quantity, cases, subject.dtype) for quantity in cases[0].forward) if row]
+    found = [row["verdict"] for row in forward] + [name for row in rows for name in verdict.VERDICTS if row[name]]
+    return CheckResult(
+        name=subject.name,
+        parameters=sum(row["entries"] for row in rows),
         verdict="fail" if faults + changed else verdict.overall(found),
         seconds=time.perf_counter() - started,
         faults=faults + [f"the check may only read {name}, which changed" for name in changed],
+        notes=list(subject.notes),
+        sensitivity=sensitivity_in_words(np.concatenate(shows)),
         forward=forward,
-        tensors=tensors,
+        tensors=rows,
+        pictures=drawn,
     )
 
 
-def _tensors(module):
-    """All that the module keeps, its counters included, as arrays."""
-    return {name: tensor.numpy(force=True) for name, tensor in module.state_dict().items()}
-
-
-def _quantities(answer):
-    """All that a twin computed, by name, as arrays."""
-    return {quantity: np.asarray(getattr(answer, quantity)) for quantity in FORWARD} | answer.gradients
-
-
-def _rounding(reference, chain, y, lam, dtype):
-    """The rounding uncertainty of all that `hand` computes in `dtype`, measured on the reference cast to it."""
-    twin = copy.deepcopy(reference).to("cpu", getattr(torch, dtype))
-
-    def evaluate(inputs):
-        twin.load_state({name: array for name, array in inputs.items() if name != "X"})
-        return _quantities(twin.cost_and_gradients(inputs["X"], y, lam))
-
-    return rounding_uncertainty(evaluate, reference.state() | {"X": chain.X}, dtype)
-
-
-def _estimate(oracle, tensor, entries, chain, references, lams, advance):
-    """What `oracle` says of the gradient of `tensor` at `entries`, for each lambda."""
+def estimate(subject, oracle, tensor, entries, cases, advance):
+    """What `oracle` says of the gradient of `tensor` at `entries`, for each case."""
     if oracle == "autograd":
-        derivative = np.array([reference.gradients[tensor].ravel()[entries] for reference in references])  # (lambdas, entries)
-        advance(derivative.shape[1])
-        return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
-    per_layer = [lambda_per_layer(lam, chain.depth) for lam in lams]
-    kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
-    own = [lam[int(layer) - 1] if kind == "W" else 0.0 for lam in per_layer]  # (lambdas,)
-    if oracle == "complex-step":
-        return complex_step(chain, tensor, entries, own, advance)
-    return central_difference(chain, tensor, entries, own, [chain.penalty(lam) for lam in per_layer], advance)
+        advance(len(entries))
+        return exactly(np.array([case.reference[tensor].ravel()[entries] for case in cases]))  # (cases, entries)
+    return subject.estimate(oracle, tensor, entries, advance)
 
 
-def _forward_row(quantity, answers, references, roundings, rtol):
-    ours, theirs = (np.array([_quantities(a)[quantity].ravel() for a in side], np.float64) for side in (answers, references))
-    rounding = np.array([[r[quantity]] for r in roundings])  # (lambdas, 1)
-    comparison = verdict.compare(ours, theirs, np.zeros_like(ours), rounding, rtol, np.abs(theirs).max(axis=1, keepdims=True))
-    shape = np.shape(getattr(answers[0], quantity))
-    return {
-        "name": quantity,
-        "verdict": "pass" if comparison.agrees.all() else "fail",
-        **verdict.summary(comparison, ours, theirs, shape, np.arange(ours.shape[1])),
+def best(estimates):
+    """The derivative by the first oracle, which is the most exact, (cases, entries)."""
+    return next(iter(estimates.values())).derivative
+
+
+def derivative_sizes(cases, estimates):
+    """What an uncertainty is large against, for each tensor (cases, 1): its largest derivative; the largest of all tensors
+    where its own are but rounding."""
+    own = {tensor: largest(best(found)) if found else np.ones((len(cases), 1)) for tensor, found in estimates.items()}
+    of_all = np.max(list(own.values()), axis=0)
+    rounding = {tensor: np.array([[np.max(case.rounding[tensor])] for case in cases]) for tensor in own}
+    return {tensor: np.where(verdict.DECISIVE * size > rounding[tensor], size, of_all) for tensor, size in own.items()}
+
+
+def largest(derivative):
+    finite = np.where(np.isfinite(derivative), np.abs(derivative), 0)
+    return finite.max(axis=1, keepdims=True, initial=0)
+
+
+def at_entries(cases, entries, of):
+    """What `of(case)`, an array of a tensor's shape, holds at the entries, for each case: (cases, entries)."""
+    return np.array([np.ravel(of(case))[entries] for case in cases], np.float64)
+
+
+def tensor_row(subject, tensor, entries, cases, estimates, size):
+    """A tensor's row of the JSON contract; the smallest error that would have shown in each entry; and the error of each entry
+    over what is allowed, nan where it is not checked."""
+    shape = subject.parameters[tensor].shape
+    hand = at_entries(cases, entries, lambda case: case.hand[tensor])
+    rounding = at_entries(cases, entries, lambda case: case.rounding[tensor])
+    resolved = verdict.RESOLVED[subject.dtype]
+    derivatives = {oracle: found.derivative for oracle, found in estimates.items()}
+    comparisons = {
+        oracle: verdict.compare(hand, found.derivative, found.uncertainty, rounding, resolved, size)
+        for oracle, found in estimates.items()
     }
-
-
-def _ask(hand, X, y, lams, parameters, reference):
-    """The hand gradients for each lambda, and sentences on what is wrong with their form.
-
-    Where the code under test raises, the sentence says so, and nothing it should have computed is a number.
-    """
-    try:
-        answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        fault = f"the backward pass raised {type(error).__name__} in {where}: {' '.join(str(error).split())}"
-        nothing = reference._replace(logits=np.full_like(reference.logits, np.nan), loss=np.nan, cost=np.nan, gradients={})
-        return [nothing for _ in lams], [fault]
-    faults = list(_misshapen(answers[0].gradients, parameters))
-    shape, expected = np.shape(answers[0].logits), reference.logits.shape
-    if shape != expected:
-        faults.append(f"the logits have shape {shape}, those of PyTorch {expected}")
-        answers = [answer._replace(logits=np.full(expected, np.nan)) for answer in answers]
-    return answers, faults
-
-
-def _misshapen(gradients, parameters):
-    """A sentence for each gradient that is missing, of another shape than its parameter, or of no parameter."""
-    for name, array in parameters.items():
-        if name not in gradients:
-            yield f"the gradient of {name} is missing"
-        elif np.shape(gradients[name]) != array.shape:
-            yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
-        elif np.iscomplexobj(gradients[name]):
-            yield f"the gradient of {name} is complex"
-    for name in gradients.keys() - parameters.keys():
-        yield f"{name} has a gradient and is no parameter"
-
-
-def _gradient(answer, tensor, shape):
-    """The hand gradient of `tensor` as a row of float64; not a number anywhere if it is missing or misshapen."""
-    gradient = np.asarray(answer.gradients.get(tensor, np.nan))
-    fits = gradient.shape == shape and not np.iscomplexobj(gradient)
-    return gradient.ravel().astype(np.float64) if fits else np.full(np.prod(shape), np.nan)
-
-
-def _diagnose(tensors, chain, y, lams, answers, references, roundings, reference):
-    """Fills in the diagnosis of each tensor with wrong entries."""
-    failing = [row["name"] for row in tensors if row["fail"]]
-    if not failing:
-        return
-    signals, eps = reference.signals(chain.X, y), reference.network.eps
-    cases = []
-    for lam, answer, theirs, rounding in zip(lams, answers, references, roundings, strict=True):
-        hand = {name: _gradient(answer, name, array.shape).reshape(array.shape) for name, array in chain.parameters.items()}
-        per_layer = lambda_per_layer(lam, chain.depth)
-        cases.append(Case(hand, theirs.gradients, rounding, chain.parameters, per_layer, signals, eps))
-    sentences = diagnose(cases, failing)
-    for row in tensors:
-        row["diagnosis"] = sentences.get(row["name"])
-
-
-def _tensor_row(tensor, entries, chain, answers, references, estimates, roundings, rtol, largest, switched):
-    shape = chain.parameters[tensor].shape
-    ours = np.array([_gradient(answer, tensor, shape)[entries] for answer in answers])  # (lambdas, entries)
-    rounding = np.array([[r[tensor]] for r in roundings])  # (lambdas, 1)
-    # What an uncertainty is large against: the tensor's derivatives, or the network's where the tensor's are but rounding.
-    own = np.array([[np.abs(r.gradients[tensor]).max()] for r in references])  # (lambdas, 1)
-    size = np.where(verdict.DECISIVE * own > rounding, own, largest)
-    comparisons = {o: verdict.compare(ours, e.derivative, e.uncertainty, rounding, rtol, size) for o, e in estimates.items()}
-    crossed = np.any([e.crossed for e in estimates.values()], axis=0)  # (entries,)
-    counts = verdict.count(comparisons, crossed, switched)
-    derivatives = {oracle: estimate.derivative for oracle, estimate in estimates.items()}
-    return {
+    crossed, inside = np.zeros(len(entries), bool), np.zeros(len(entries), bool)
+    for found in estimates.values():
+        crossed |= found.crossed
+        if found.tie is not None:
+            inside |= verdict.between(hand, found.tie, [derivatives[o] for o in verdict.EXACT if o in derivatives])
+    total = int(np.prod(shape))
+    if comparisons:
+        counts = verdict.count(comparisons, crossed, inside, subject.switched)
+        shows = verdict.sensitivity(comparisons, best(estimates))
+    else:
+        counts, shows = dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(entries)}, np.full(len(entries), np.inf)
+    errors = np.full(total, np.nan)
+    if comparisons:
+        errors[entries] = verdict.worst_ratio(comparisons)
+    row = {
         "name": tensor,
         "shape": list(shape),
-        "entries": int(np.prod(shape)),
+        "entries": total,
         "checked": sum(counts.values()) - counts["undecided"],
         **counts,
         "diagnosis": None,
-        "alone": verdict.votes(ours, derivatives, comparisons, rounding, rtol),
-        "oracles": {o: verdict.summary(c, ours, estimates[o].derivative, shape, entries) for o, c in comparisons.items()},
+        "alone": verdict.votes(hand, derivatives, comparisons, rounding),
+        "sensitivity": coarsest(shows),
+        "oracles": {o: verdict.summary(c, hand, derivatives[o], shape, entries) for o, c in comparisons.items()},
+        "directions": None,
+        "taylor": None,
     }
+    return row, shows, errors
+
+
+def directions_row(subject, tensor, cases, row, size):
+    """What sampled entries leave out, seen along random directions: adds their count to the row, and to `fail`."""
+    found = subject.directions(tensor)
+    if found is None:
+        return
+    directions, along = found  # (D, entries)
+    hand = np.array([directions @ np.ravel(case.hand[tensor]) for case in cases])  # (cases, D)
+    rounding = np.array([np.sqrt(directions**2 @ np.ravel(case.rounding[tensor]) ** 2) for case in cases])  # (cases, D)
+    c = verdict.compare(hand, along.derivative, along.uncertainty, rounding, verdict.RESOLVED[subject.dtype], size)
+    wrong = int((c.decided & ~c.agrees).any(axis=0).sum())
+    row["directions"] = {"checked": len(directions), "fail": wrong}
+    row["fail"] = row["fail"] or wrong
+
+
+def add_taylor(subject, tensor, cases, row, seed):
+    """The Taylor test of a tensor. It fails it, unless both exact oracles confirm every entry: then a kink hides in its window."""
+    costs_along, rounding = subject.taylor(tensor)
+    directions = unit_directions(subject.parameters[tensor].shape, seed)
+    hand, uncertainty = (np.asarray(of[tensor], np.float64) for of in (cases[-1].hand, cases[-1].rounding))
+    row["taylor"] = found = taylor_test(hand, uncertainty, directions, costs_along, rounding)
+    if found["verdict"] == "fail" and not row["fail"]:
+        if subject.switched:
+            found |= {"verdict": "inconclusive", "reason": "a ReLU is active in float32 and not in float64"}
+        elif all(oracle in row["oracles"] for oracle in verdict.EXACT) and not row["undecided"]:
+            found |= {"verdict": "inconclusive", "reason": "autograd and the complex step confirm every entry: a kink is near"}
+        else:
+            row["fail"] = row["entries"]
+
+
+def picture(subject, tensor, row, entries, estimates, errors):
+    """What the page draws of a tensor: the error of each entry, and at the worst by the first oracle, that of each step."""
+    drawn = {"errors": errors.reshape(subject.parameters[tensor].shape), "sweep": None}
+    if row["oracles"]:
+        index = next(iter(row["oracles"].values()))["worst"]["index"]
+        entry = int(np.ravel_multi_index(index, row["shape"])) if index else 0
+        exact = float(best(estimates)[-1][np.searchsorted(entries, entry)])
+        drawn["sweep"] = {"index": index, **subject.sweep(tensor, entry, exact)}
+    return drawn
+
+
+def truth(subject, entries, estimates):
+    """The derivatives by the most exact oracle, by tensor, (cases, *shape), where all entries are known."""
+    return {
+        tensor: best(found).reshape(-1, *subject.parameters[tensor].shape)
+        for tensor, found in estimates.items()
+        if found and len(entries[tensor]) == subject.parameters[tensor].size
+    }
+
+
+def forward_row(quantity, cases, dtype):
+    """What both forward passes computed, or None where only one did."""
+    if cases[0].reference_forward is None:
+        return None
+    ours = np.array([np.ravel(case.forward[quantity]) for case in cases], np.float64)
+    theirs = np.array([np.ravel(case.reference_forward[quantity]) for case in cases], np.float64)
+    rounding = np.array([np.ravel(case.rounding[quantity]) for case in cases])
+    size = np.abs(theirs).max(axis=1, keepdims=True)
+    # A logit is as exact as its layer: what it may be off by is that of the largest.
+    rounding = np.broadcast_to(rounding.max(axis=1, keepdims=True), ours.shape)
+    c = verdict.compare(ours, theirs, np.zeros_like(ours), rounding, verdict.RESOLVED[dtype], size)
+    shape = np.shape(cases[0].forward[quantity])
+    return {
+        "name": quantity,
+        "verdict": "pass" if c.agrees.all() else "fail",
+        **verdict.summary(c, ours, theirs, shape, np.arange(ours.shape[1])),
+    }
+
+
+def coarsest(shows):
+    """The largest of the smallest errors that would have shown, without the entries that are all rounding; or None."""
+    fine = shows[shows <= COARSE]
+    return float(fine.max()) if fine.size else None
+
+
+def sensitivity_in_words(shows):
+    """One sentence on all entries of a subject, from the smallest relative error that would have shown in each."""
+    limit, coarse = coarsest(shows), int((shows > COARSE).sum())
+    if limit is None:
+        return "no relative error would have shown: the derivatives are 0, or nothing but rounding"
+    half = float(np.median(shows))
+    but = f" but {coarse:,} that are 0 or nothing but rounding" if coarse else ""
+    middle = f", of {half:.0e} in half of them" if half < limit / 2 else ""
+    return f"would have caught a relative error of {limit:.0e} in any entry{but}{middle}"

@@ -12,15 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The share of hand - reference that a prediction may leave unexplained.
-UNEXPLAINED = 1e-5
+from gradcheck.patterns import NOT_FINITE, evidence_in_words, explains, forms, other_factor, unexplained
 
 FOLLOWS = "it follows from layer "
-NOT_FINITE = "it is not finite everywhere"
 
 
 @dataclass(frozen=True)
-class Case:
+class Evidence:
     """A wrong gradient and the truth, for one lambda.
 
     `hand`, `reference`, `parameters` map names to float64 arrays, `rounding` to what rounding may change; `lam` holds one
@@ -53,18 +51,11 @@ class Case:
 
     def unexplained(self, prediction, name):
         """The share of hand - reference that `prediction` of the gradient of `name` leaves."""
-        hand, reference = self.hand[name], self.reference[name]
-        with np.errstate(invalid="ignore"):
-            return float(np.abs(hand - prediction).max() / max(np.abs(hand - reference).max(), np.finfo(float).tiny))
+        return unexplained(prediction, self.hand[name], self.reference[name])
 
     def explains(self, prediction, name):
         """Whether `prediction` is the hand gradient of `name`, up to rounding or a small share of its error."""
-        hand, reference = self.hand[name], self.reference[name]
-        if np.shape(prediction) != hand.shape or not np.isfinite(prediction).all():
-            return False
-        error, left = np.abs(hand - reference).max(), np.abs(hand - prediction).max()
-        rounding = self.rounding[name]
-        return bool(left <= (rounding if error <= rounding else max(UNEXPLAINED * error, min(rounding, 1e-2 * error))))
+        return explains(prediction, self.hand[name], self.reference[name], self.rounding[name])
 
     def predictions(self, layer, upstream):
         """The gradients of a layer's tensors by name, if `upstream` reaches it."""
@@ -122,8 +113,7 @@ def with_evidence(cases, name, sentence, predictions):
     """The diagnosis in full, with the share of hand - reference that it leaves where that is largest."""
     wrong = [(case, prediction) for case, prediction in zip(cases, predictions, strict=True) if not case.is_right(name)]
     left = max(case.unexplained(prediction, name) for case, prediction in wrong)
-    evidence = f" (explains hand - reference but for {left:.0e} of it)" if left > 0 else ""
-    return f"{name}: {sentence}{evidence}"
+    return evidence_in_words(name, sentence, left)
 
 
 def believed_by_all(by_sentence):
@@ -239,7 +229,8 @@ def factors(case):
 def formulas(case, name, layer):
     """Suspicions of a tensor's own formula and form, as (words, predicted gradient), the simplest first."""
     hand, reference = case.hand[name], case.reference[name]
-    yield from forms(case, name, layer)
+    penalty = case.penalty(layer) if name.startswith("W") else None
+    yield from forms(hand, reference, case.rounding[name], case.reference, name, penalty)
     for c, cause in factors(case):
         yield f"it is multiplied by {cause}", c * reference
     if name.startswith("W"):
@@ -270,49 +261,3 @@ def weight_formulas(case, name, layer):
     for c, words in ((-1, "left out"), (1, "counted twice")):
         image = np.abs(coefficients - c).argmin()
         yield f"image {image} of the batch is {words}", reference + c * np.outer(dS[image], A[image])
-
-
-def forms(case, name, layer):
-    """Suspicions of the form alone: where the numbers stand."""
-    hand, reference = case.hand[name], case.reference[name]
-    differs = np.abs(hand - reference) > max(case.rounding[name], UNEXPLAINED * np.abs(hand - reference).max())
-    where = np.argwhere(differs)
-    if len(where) == 1 and hand.size > 1:
-        index = tuple(where[0])
-        ratio = f", {hand[index] / reference[index]:.7g} times what it should be" if reference[index] else ""
-        yield f"the single entry [{', '.join(map(str, index))}] is wrong{ratio}", hand
-    if (hand.astype(np.float32) == hand).all() and np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max()):
-        yield "its numbers are float32: somewhere the precision is lost", hand
-    for other in case.reference:
-        if other != name and case.reference[other].shape == hand.shape:
-            yield f"it is the gradient of {other}", case.reference[other]
-    if hand.ndim == 2:
-        for axis, word in ((0, "row"), (1, "column")):
-            lines = np.flatnonzero(differs.any(axis=1 - axis))
-            if len(lines) == 1 and len(where) > 1:
-                data = np.take(hand - case.penalty(layer), lines[0], axis)
-                zero = np.abs(data).max() <= case.rounding[name]
-                yield f"{word} {lines[0]} alone is {'zero, but for the penalty' if zero else 'wrong'}", hand
-        if hand.shape[0] == hand.shape[1]:
-            yield "it is transposed", reference.T
-        for axis, word in ((0, "rows"), (1, "columns")):
-            order = matching(hand, reference, axis)
-            if order is not None:
-                moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
-                yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", hand
-
-
-def matching(hand, reference, axis):
-    """The order of reference's rows (axis 0) or columns that gives hand, or None."""
-    ours, theirs = (np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for g in (hand, reference))
-    fingerprint = np.random.default_rng(0).standard_normal(ours.shape[1])
-    by_ours, by_theirs = (np.argsort(lines @ fingerprint) for lines in (ours, theirs))
-    order = np.empty(len(ours), int)
-    order[by_ours] = by_theirs
-    close = np.abs(ours - theirs[order]).max() <= UNEXPLAINED * np.abs(hand - reference).max()
-    return order if close else None
-
-
-def other_factor(hand, reference):
-    c = np.vdot(reference, hand) / max(np.vdot(reference, reference), np.finfo(float).tiny)
-    yield f"it is multiplied by {c:.6g}", c * reference

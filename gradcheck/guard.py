@@ -7,22 +7,47 @@ import numpy as np
 import torch
 
 
-def fingerprint(arrays):
-    """The exact bits of the named arrays and of every global random generator, by name."""
-    bits = {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays().items()}
-    bits["Python's random generator"] = repr(random.getstate()).encode()
-    bits["NumPy's random generator"] = repr([part if np.isscalar(part) else part.tolist() for part in np.random.get_state()])
-    bits["PyTorch's random generator"] = torch.get_rng_state().numpy().tobytes()
+def generators():
+    """The state of every global random generator, by name, with the function that sets it."""
+    found = {
+        "Python's random generator": (random.getstate(), random.setstate),
+        "NumPy's random generator": (np.random.get_state(), np.random.set_state),
+        "PyTorch's random generator": (torch.get_rng_state(), torch.set_rng_state),
+    }
     if torch.cuda.is_initialized():
-        bits["CUDA's random generators"] = [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
-    return bits
+        found["CUDA's random generators"] = (torch.cuda.get_rng_state_all(), torch.cuda.set_rng_state_all)
+    return found
+
+
+def bits(value):
+    """Something that is equal only for the same bits."""
+    if isinstance(value, list | tuple):
+        return [bits(part) for part in value]
+    if isinstance(value, torch.Tensor):
+        value = value.numpy(force=True)
+    return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
 @contextmanager
-def watch(arrays):
-    """Yields a list; afterwards it names what differs of all that `arrays()` returns, a dict by name, and of the generators."""
+def watch(arrays, restore):
+    """Yields a list; afterwards it names what differs of all that `arrays()` returns, a dict by name, and of the generators.
+
+    What differs is put back, also where the code inside raises: generators here, arrays by `restore(names, saved)`, which gets
+    the names of those that differ and a copy of all as they were.
+    """
     changed = []
-    before = fingerprint(arrays)
-    yield changed
-    after = fingerprint(arrays)
-    changed += [name for name in before | after if before.get(name) != after.get(name)]
+    states = generators()
+    saved = {name: array.copy() for name, array in arrays().items()}
+    try:
+        yield changed
+    finally:
+        now = arrays()
+        differ = [name for name in saved if name not in now or bits(now[name]) != bits(saved[name])]
+        differ += [name for name in now if name not in saved]
+        if differ:
+            restore(differ, saved)
+        for name, (state, _) in generators().items():
+            if name in states and bits(state) != bits(states[name][0]):
+                differ.append(name)
+                states[name][1](states[name][0])
+        changed += differ

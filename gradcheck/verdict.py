@@ -1,17 +1,14 @@
 """From errors to verdicts: one for each entry, counts for each tensor, one word for a network and for a run.
 
-An entry agrees with an oracle when |hand - reference| <= max(RTOL (|hand| + |reference|), uncertainty), where the
-uncertainty is the rounding of `rounding.py` plus the oracle's own. Written as a symmetric relative error,
+An entry agrees with an oracle when |hand - reference| <= rounding + uncertainty: what floating-point rounding may do to that
+very entry (`rounding.py`), and the oracle's own error there. No tolerance is chosen by anybody. An entry is
 
-    |hand - reference| / max(|hand| + |reference|, floor) <= RTOL,    floor = rounding / RTOL,
-
-for an oracle without an error of its own. An entry is
-
-    fail       where an oracle that could decide disagrees, or a number is not finite; but a central difference fails nothing
-               that autograd and the complex step both confirm
-    undecided  where no oracle could decide: its uncertainty is infinite or large against the tensor's derivatives, or
+    fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient fails nothing
+               that autograd and the complex step both confirm, and at an exact tie what lies between the one-sided
+               derivatives is no error
+    undecided  where no oracle could decide: what it allows is infinite or large against the tensor's derivatives, or
                a ReLU is active in float32 and not in float64
-    kink       where the difference stencil first used crossed a ReLU kink, and the entry agrees all the same
+    kink       where the difference stencil first used crossed a kink, and the entry agrees all the same
     pass       otherwise
 """
 
@@ -19,7 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-RTOL = {"float64": 1e-11, "float32": 1e-4}
+# For display alone: the relative error of an entry is taken against no less than its rounding divided by this, so that
+# 1e-30 against 2e-30, where all is rounding, does not read as an error of 0.3.
+RESOLVED = {"float64": 1e-11, "float32": 1e-4}
 
 # An oracle that knows the derivatives of a tensor no better than to this share of their size is no judge of them.
 DECISIVE = 1e-2
@@ -32,35 +31,52 @@ VERDICTS = ("pass", "kink", "undecided", "fail")
 
 
 class Comparison(NamedTuple):
-    """Hand against one oracle, each (lambdas, entries): `absolute` and symmetric relative `error`, what was `allowed` of
-    the latter, whether the oracle `decided`, and whether the two agree."""
+    """Hand against one oracle, each (cases, entries): `absolute` and symmetric relative `error`, what was `allowed` of the
+    latter, the smallest relative error that would `show`, whether the oracle `decided`, and whether the two agree."""
 
     absolute: np.ndarray
     error: np.ndarray
     allowed: np.ndarray
+    shows: np.ndarray
     decided: np.ndarray
     agrees: np.ndarray
 
 
-def compare(hand, reference, uncertainty, rounding, rtol, size):
-    """Each entry of `hand` against `reference`, both (lambdas, entries); `rounding` and `size` are (lambdas, 1).
+def compare(hand, reference, uncertainty, rounding, resolved, size):
+    """Each entry of `hand` against `reference`; all are (cases, entries), `size` may be (cases, 1).
 
-    `size` is that of the derivatives here: an oracle that is uncertain by more than DECISIVE of it decides nothing.
+    `size` is that of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(hand - reference)
         sum_of_both = np.abs(hand) + np.abs(reference)
         # The smallest normal number stands in where everything is exactly zero.
-        scale = np.maximum(sum_of_both, np.maximum(rounding / rtol, np.finfo(np.float64).tiny))
-        allowed = np.maximum(rtol * sum_of_both, rounding + uncertainty)
+        scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
+        allowed = rounding + uncertainty
         finite = np.isfinite(hand)
-        decided = (uncertainty + rounding <= DECISIVE * size) | ~finite
+        decided = (allowed <= DECISIVE * size) | ~finite
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
-        return Comparison(absolute, absolute / scale, allowed / scale, decided, agrees)
+        shows = (allowed + absolute) / np.abs(reference)
+        return Comparison(absolute, absolute / scale, allowed / scale, shows, decided, agrees)
 
 
-def count(comparisons, crossed, switched=False):
-    """The verdicts of a tensor's entries, as a dict of counts; the worst over lambdas. `crossed` is (entries,).
+def between(hand, tie, exact):
+    """Whether each entry lies at an exact tie and `hand` (cases, entries) within what is right there, in all cases; (entries,).
+
+    `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie.
+    `exact` are the derivatives by the exact oracles, a list: where several ReLUs are tied, the two conventions, all inactive
+    (theirs) and all active (left + right - theirs), need not lie between the one-sided derivatives, and are right as well.
+    """
+    ends = [tie.left, tie.right]
+    for derivative in exact:
+        ends += [derivative, tie.left + tie.right - derivative]
+    with np.errstate(invalid="ignore"):
+        inside = (hand >= np.min(ends, axis=0) - tie.slack) & (hand <= np.max(ends, axis=0) + tie.slack)
+    return inside.all(axis=0)
+
+
+def count(comparisons, crossed, inside, switched=False):
+    """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` are (entries,).
 
     `comparisons` is a dict by oracle. `switched` says that a ReLU is active in hand's dtype and not in float64, or the
     reverse: then no finite entry can fail. Where hand and both exact oracles agree, a difference quotient that does not is out
@@ -70,8 +86,8 @@ def count(comparisons, crossed, switched=False):
     if all(oracle in comparisons for oracle in EXACT):
         outvoted = np.all([(comparisons[o].decided & comparisons[o].agrees).all(axis=0) for o in EXACT], axis=0)
     wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons.values()]
-    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted
-    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons.values()], axis=0)
+    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted & ~inside
+    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons.values()], axis=0) | inside
     masks = {
         "pass": ~fail & settled & ~crossed,
         "fail": fail,
@@ -81,58 +97,82 @@ def count(comparisons, crossed, switched=False):
     return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
 
 
-def votes(hand, derivatives, comparisons, rounding, rtol):
+def sensitivity(comparisons, reference):
+    """The smallest relative error that would have shown in each entry, whichever oracle sees best, the worst of all cases.
+
+    (entries,); infinity where no oracle could decide, or the derivative, `reference` (cases, entries), is 0 or all rounding.
+    """
+    with np.errstate(invalid="ignore"):
+        best = np.min([np.where(c.decided & np.isfinite(c.shows), c.shows, np.inf) for c in comparisons.values()], axis=0)
+    # A case in which the derivative is exactly 0 says nothing of relative errors, unless it is so in all.
+    best = np.where(reference == 0, -1.0, best).max(axis=0)
+    return np.where(best < 0, np.inf, best)
+
+
+def ratio(comparison):
+    """|hand - reference| over what is allowed; infinity where it is not finite."""
+    c = comparison
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.isfinite(c.absolute), np.where(c.absolute == 0, 0.0, c.error / c.allowed), np.inf)
+
+
+def worst_ratio(comparisons):
+    """|hand - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,)."""
+    ratios = np.concatenate([np.where(c.decided, ratio(c), np.nan) for c in comparisons.values()])
+    known = ~np.isnan(ratios)
+    return np.where(known.any(axis=0), np.max(ratios, axis=0, where=known, initial=0), np.nan)
+
+
+def votes(hand, derivatives, comparisons, rounding):
     """Who stands alone against all others, as a dict of counts of entries, without those that never do.
 
-    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against hand or each other; a central
-    difference is alone where it could decide, and disagrees with a hand gradient that they confirm.
+    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against hand or each other; a difference
+    quotient is alone where it could decide, and disagrees with a hand gradient that they confirm.
     """
     if not all(oracle in derivatives for oracle in EXACT):
         return {}
     first, second = (derivatives[oracle] for oracle in EXACT)
-    nothing = np.zeros_like(hand)
+    asked = comparisons[EXACT[0]].decided & comparisons[EXACT[1]].decided  # where a sample left one out, nobody votes
     with np.errstate(invalid="ignore"):
-        oracles_agree = compare(first, second, nothing, rounding, rtol, np.inf).agrees
+        oracles_agree = (np.abs(first - second) <= rounding) & asked
     with_first, with_second = (comparisons[oracle].agrees for oracle in EXACT)
     alone = {
         "hand": ~with_first & ~with_second & oracles_agree,
-        EXACT[0]: ~with_first & with_second & ~oracles_agree,
-        EXACT[1]: with_first & ~with_second & ~oracles_agree,
+        EXACT[0]: ~with_first & with_second & ~oracles_agree & asked,
+        EXACT[1]: with_first & ~with_second & ~oracles_agree & asked,
     }
     for oracle, c in comparisons.items():
         if oracle not in EXACT:
-            alone[oracle] = c.decided & ~c.agrees & with_first & with_second
+            alone[oracle] = c.decided & ~c.agrees & with_first & with_second & asked
     counts = {voter: int(where.any(axis=0).sum()) for voter, where in alone.items()}
     return {voter: entries for voter, entries in counts.items() if entries}
 
 
 def summary(comparison, hand, reference, shape, entries):
-    """The worst errors over all decided entries and lambdas, as JSON has them: None stands for what is not finite.
+    """The worst errors over all decided entries and cases, as JSON has them: None stands for what is not finite.
 
     "worst" is the entry furthest past its tolerance, or nearest to it; for its index, `shape` is that of the tensor and
     `entries` the flat indices of those compared.
     """
     c = comparison
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(c.absolute == 0, 0.0, c.error / c.allowed)
-    ratio = np.where(np.isfinite(c.absolute), ratio, np.inf)
-    ratio = np.where(c.decided, ratio, -1.0)
-    at = np.unravel_index(ratio.argmax(), ratio.shape)
+    ratios = np.where(c.decided, ratio(c), -1.0)
+    at = np.unravel_index(ratios.argmax(), ratios.shape)
     index = np.unravel_index(entries[at[1]], shape) if shape else ()
     return {
-        "max_abs_error": _number(np.max(c.absolute, where=c.decided, initial=0)),
-        "max_rel_error": _number(np.max(c.error, where=c.decided, initial=0)),
+        "max_abs_error": number(np.max(c.absolute, where=c.decided, initial=0)),
+        "max_rel_error": number(np.max(c.error, where=c.decided, initial=0)),
         "worst": {
             "index": [int(i) for i in index],
-            "manual": _number(hand[at]),
-            "reference": _number(reference[at]),
-            "rel_error": _number(c.error[at]),
-            "allowed": _number(c.allowed[at]),
+            "manual": number(hand[at]),
+            "reference": number(reference[at]),
+            "rel_error": number(c.error[at]),
+            "allowed": number(c.allowed[at]),
         },
     }
 
 
-def _number(value):
+def number(value):
+    """A float for JSON, which has no others than finite ones."""
     return float(value) if np.isfinite(value) else None
 
 

@@ -7,15 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gradcheck.words import ALONE, failures, number
+
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
-# What it means that one derivation stands against the others, at so many entries.
-ALONE = {
-    "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
-    "autograd": "hand and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
-    "complex-step": "hand and autograd agree at {:,} of them: the NumPy forward is not the one that hand differentiates",
-    "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
-}
-STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow"}
+STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
 
 
 TABLE_WIDTH = 80
@@ -53,6 +48,8 @@ def network_table(network):
         table.add_row(quantity["name"], "forward", "", *cells, styled(quantity["verdict"], quantity["verdict"]))
     for tensor in network["tensors"]:
         oracles = [(SHORT[oracle], worst_cells(found)) for oracle, found in tensor["oracles"].items()]
+        if tensor["taylor"]:
+            oracles.append(("Taylor", taylor_cells(tensor["taylor"])))
         size = f"{tensor['entries']:,}"
         for name, entries, verdict, oracle in zip_longest((tensor["name"],), (size,), tensor_verdict(tensor), oracles):
             short, cells = oracle or ("", ("",) * 5)
@@ -62,7 +59,7 @@ def network_table(network):
 
 def summary_table(networks):
     """One row a network: the worst relative error of each oracle, and the verdict."""
-    oracles = list(networks[0]["tensors"][0]["oracles"])
+    oracles = [oracle for oracle in SHORT if any(oracle in t["oracles"] for network in networks for t in network["tensors"])]
     table = table_with(
         "All networks: worst relative error",
         ("network",),
@@ -70,7 +67,7 @@ def summary_table(networks):
     )
     table.add_column("verdict")
     for network in networks:
-        worst = [worst_error(tensor["oracles"][oracle] for tensor in network["tensors"]) for oracle in oracles]
+        worst = [worst_error(t["oracles"][oracle] for t in network["tensors"] if oracle in t["oracles"]) for oracle in oracles]
         kinks = sum(tensor["kink"] for tensor in network["tensors"])
         table.add_row(
             escape(network["name"]),
@@ -83,49 +80,30 @@ def summary_table(networks):
 
 
 def conclusion(result):
-    """The verdict of the run in a sentence; for a failure, which tensors failed."""
+    """The verdict of the run in a sentence; for a failure, which tensors failed and why; what was not done as it should."""
     lines = []
     for network in result["networks"]:
-        lines += [styled(f"fail: {network['name']}, {fault}", "fail") for fault in network["faults"]]
-        wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
-        if wrong:
-            lines.append(styled(f"fail: {network['name']}, the forward passes differ in {', '.join(wrong)}", "fail"))
-    tensors = [(network, tensor) for network in result["networks"] for tensor in network["tensors"]]
-    for verdict in ("fail", "undecided"):
-        for network, tensor in tensors:
-            if tensor[verdict]:
-                count = f"{tensor[verdict]:,} of {tensor['entries']:,} entries"
-                worst = f", {worst_in_full(tensor)}" if verdict == "fail" else ""
-                lines.append(styled(f"{verdict}: {network['name']} {tensor['name']}, {count}{worst}", verdict))
-                if verdict == "fail":
-                    lines += [f"      {ALONE[voter].format(entries)}" for voter, entries in tensor["alone"].items()]
-                    lines.append(f"      {escape(tensor['diagnosis'] or 'no known bug makes this pattern')}")
-    if any(tensor["undecided"] for _, tensor in tensors):
-        lines.append(
-            "undecided: no oracle was certain there, or a ReLU is active in float32 and not in float64; try another --seed"
-        )
-    outvoted = sum(tensor["alone"].get("central-difference", 0) for _, tensor in tensors if not tensor["fail"])
+        lines += [styled(f"{network['name']}: {note}", "note") for note in network["notes"]]
+        for line in failures(network):
+            verdict = line.split(":")[0]
+            lines.append(styled(line, verdict) if verdict in STYLE else escape(line))
+        lines += [f"{escape(network['name'])}: {network['sensitivity']}"] if network["verdict"] == "pass" else []
+    tensors = [tensor for network in result["networks"] for tensor in network["tensors"]]
+    outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
     if outvoted:
         lines.append(f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}")
-    kinks = sum(tensor["kink"] for _, tensor in tensors)
+    kinks = sum(tensor["kink"] for tensor in tensors)
     if kinks:
         lines.append(
-            f"kink: at {kinks:,} entries the difference stencil crossed a ReLU kink; they are verified by a smaller step "
-            "or another oracle"
+            f"kink: at {kinks:,} entries the difference stencil crossed a kink; they are verified by a smaller step, by "
+            "another oracle, or lie between the one-sided derivatives"
         )
-    total = f"{verified([tensor for _, tensor in tensors])} entries verified in {result['seconds']:.1f} s"
+    sampled = [tensor for tensor in tensors if tensor["directions"]]
+    directions = f", and {sum(t['directions']['checked'] for t in sampled):,} random directions" if sampled else ""
+    total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
     hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
     lines.append(styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"]))
     return "\n".join(lines)
-
-
-def worst_in_full(tensor):
-    """The entry where the first oracle that disagrees disagrees most, with all digits: some bugs show only in the last ones."""
-    for oracle, found in tensor["oracles"].items():
-        worst = found["worst"]
-        if worst["rel_error"] is None or worst["rel_error"] > worst["allowed"]:
-            index = ", ".join(str(i) for i in worst["index"])
-            return f"[{index}] is {number(worst['manual'], 16)}, {oracle} says {number(worst['reference'], 16)}"
 
 
 def table_with(title, left, right):
@@ -145,6 +123,12 @@ def worst_cells(found):
     return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 4) for k in ("manual", "reference"))
 
 
+def taylor_cells(taylor):
+    """The slopes of the Taylor test in place of an error; 2 is what they should be."""
+    slopes = [f"{each['slope']:.2f}" for each in taylor["directions"] if each["slope"] is not None]
+    return f"slope {min(slopes)}" if slopes else "slope -", "", "", "", ""
+
+
 def tensor_verdict(tensor):
     """The verdict, and on the next line how many entries it concerns where that is not all."""
     for verdict in ("fail", "undecided"):
@@ -161,12 +145,7 @@ def verified(tensors):
 
 def worst_error(found):
     errors = [oracle["max_rel_error"] for oracle in found]
-    return number(None if None in errors else max(errors))
-
-
-def number(value, digits=2):
-    """In scientific notation with so many digits; None is a number that is not finite."""
-    return "not finite" if value is None else f"{value:.{digits - 1}e}"
+    return "-" if not errors else number(None if None in errors else max(errors))
 
 
 def styled(text, verdict):

@@ -1,6 +1,7 @@
 """A training run in sentences and a table, from the dicts that its files hold."""
 
-from reporting.tables import SHORT, markdown, number, table_with, verified, worst_error
+from gradcheck.words import number
+from reporting.tables import SHORT, markdown, table_with, verified, worst_error
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 

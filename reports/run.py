@@ -6,7 +6,7 @@ import numpy as np
 
 import twins
 from errors import UserError
-from gradcheck import check
+from gradcheck import check_network
 from gradcheck.plain import difference_quotients
 from manual.mlp import cost
 from networks import initial_state
@@ -14,7 +14,7 @@ from reports.measures import MEASURES
 
 
 class GradientCheckResult(NamedTuple):
-    """`measured` has the keys of the experiment's `reported`; `ours` is our check of the same gradient, a NetworkResult."""
+    """`measured` has the keys of the experiment's `reported`; `ours` is our check of the same gradient, a CheckResult."""
 
     measured: dict
     ours: object
@@ -44,5 +44,4 @@ def run_gradient_check(experiment, images, seed, device):
         lambda parameters: cost(network, parameters, X, y, lam), hand.parameters, experiment.step, experiment.offsets
     )
     measured = MEASURES[experiment.measure](hand.cost_and_gradients(X, y, lam).gradients, numerical)
-    chain = twins.chain(network, hand.parameters, X, y)
-    return GradientCheckResult(measured, check(experiment.name, hand, reference, chain, y, [lam]))
+    return GradientCheckResult(measured, check_network(experiment.name, hand, reference, X, y, [lam]))

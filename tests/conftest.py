@@ -9,6 +9,7 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 import twins
+from gradcheck.network import chain_of
 from networks import Network, nonzero_state
 
 # Tests run in one process a core: each takes one thread, and so do the commands that they start.
@@ -54,7 +55,7 @@ class Problem:
 
     @property
     def chain(self):
-        return twins.chain(self.network, self.hand.parameters, self.X, self.y)
+        return chain_of(self.network, self.hand.parameters, self.X, self.y)
 
 
 def call(main, capsys, *arguments):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, Problem
 
-from gradcheck import check
+from gradcheck import check_network
 
 LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
 
@@ -17,7 +17,7 @@ def diagnoses(problem, spoil, lams=LAMS):
         return answer._replace(gradients=spoil(dict(answer.gradients), problem, lam))
 
     problem.hand.cost_and_gradients = spoiled
-    result = check("net", problem.hand, problem.torch, problem.chain, problem.y, lams)
+    result = check_network("net", problem.hand, problem.torch, problem.X, problem.y, lams)
     assert result.verdict == "fail"
     return {row["name"]: row["diagnosis"] for row in result.tensors}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 import twins
-from gradcheck import ORACLES, check
+from gradcheck import ORACLES, check_network
 from networks import moved_off_zeros
 
 # Entries of each tensor that the quick check takes.
@@ -17,7 +17,7 @@ VERIFIED_IMAGES = 100
 
 
 def verify(settings, state, X, y, device, advance):
-    """A `gradcheck.NetworkResult` for `settings.network` at images X (n, d) float64 with classes y (n,).
+    """A `gradcheck.CheckResult` for `settings.network` at images X (n, d) float64 with classes y (n,).
 
     The parameters are those of `state`, moved off their zeros and ones. The gradient is checked in float64 by all oracles, and
     in float32, if that is what trains, against autograd: at SAMPLE entries of each tensor, or at all with `--verify full`. Then
@@ -30,8 +30,7 @@ def verify(settings, state, X, y, device, advance):
 
     def checked(dtype, oracles):
         hand, reference = twins.build(network, state, dtype, device)
-        chain = twins.chain(network, hand.parameters, X.astype(dtype), y)
-        return check(network.name, hand, reference, chain, y, [settings.lam], oracles, dtype, advance, sample)
+        return check_network(network.name, hand, reference, X, y, [settings.lam], oracles, advance, sample, settings.seed)
 
     result = checked("float64", ORACLES)
     if settings.dtype == "float32" and result.verdict != "fail":

@@ -1,0 +1,281 @@
+"""A pair of cost and gradient as the subject of a check, where nothing is known of what is inside.
+
+The cost is called again for every entry: by the complex step where it takes complex input, which is tried first, and by
+central differences with a step that each tensor gets for itself. Where all entries would take longer than the budget, a
+random sample of them is looked at, and random directions over blocks of the rest.
+"""
+
+import time
+import warnings
+
+import numpy as np
+
+from errors import UserError
+from gradcheck.check import ENTRYWISE, Case
+from gradcheck.faults import fitting, misshapen, raised
+from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
+from gradcheck.patterns import diagnose_pair
+from gradcheck.rounding import rounding_uncertainty, rounding_uncertainty_of_numpy
+from gradcheck.sweep import quotients
+
+# Seconds that the oracles may take before entries are sampled.
+BUDGET = 20.0
+
+# The steps of a difference, as multiples of a tensor's size; each tensor takes the best of them at a few entries.
+LADDER = np.logspace(-1, -8, 15)
+TRIED = 3
+# An entry whose truncation error is over this many times its rounding error is tried with smaller steps, this many times.
+ROUGH, SHRINK, RETRIES = 10, 8, 4
+
+# Random directions over blocks of a tensor of which only a sample of entries is looked at.
+BLOCKS = 32
+
+# What a tensor gets of a sample at least.
+SMALLEST_SAMPLE = 10
+
+
+class PairSubject:
+    """See `gradcheck/check.py`. `calls` is a `Calls`."""
+
+    switched = False
+
+    def __init__(self, name, calls, seed=0, budget=BUDGET):
+        self.name, self.calls, self.dtype, self.parameters = name, calls, calls.dtype, calls.parameters
+        self.rng = np.random.default_rng([seed, 7])
+        self.kept, self.restore = calls.kept, calls.restore
+        self.notes = []
+        self.base, self.noise, seconds = self.cost_at_base()
+        has_reference = calls.pair.reference is not None
+        takes_complex, complex_seconds = self.try_complex()
+        self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
+        self.steps = {}
+        self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
+
+    def cost_at_base(self):
+        """The cost, its rounding error, and the seconds that a call takes."""
+        try:
+            base = float(self.calls.cost(self.parameters))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"cost(parameters) can't be called with float64: {raised(error)}") from error
+        if not np.isfinite(base):
+            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite cost")
+        again = float(self.calls.cost(self.parameters))
+        if again != base:
+            raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
+        started, changes = time.perf_counter(), []
+        for _ in range(8):
+            moved = {k: a * (1 + EPS * self.rng.choice([-1.0, 1.0], a.shape)) for k, a in self.parameters.items()}
+            changes.append(abs(float(self.calls.cost(moved)) - base))
+        return base, max(EPS * abs(base), *changes), (time.perf_counter() - started) / 8
+
+    def try_complex(self):
+        """Whether the complex step can be trusted: it answers, and as central differences do along a direction in each tensor.
+
+        `abs`, `norm` and `var` take a modulus and lose the derivative; a float buffer drops the imaginary part. Where it
+        can't, a note says so. Returns the seconds that a call takes as well.
+        """
+        try:
+            with warnings.catch_warnings():
+                # Both NumPy and PyTorch only warn of it.
+                warnings.filterwarnings("error", message="Casting complex values to real discards the imaginary part")
+                for tensor, array in self.parameters.items():
+                    direction = self.rng.standard_normal(array.shape)
+                    started = time.perf_counter()
+                    derivative, real = self.complex_derivative(tensor, direction)
+                    seconds = time.perf_counter() - started
+                    if not abs(real - self.base) <= 100 * self.noise:
+                        raise UserError(f"for complex parameters it returns {real:.6g} instead of {self.base:.6g}")
+                    if not self.confirmed(tensor, direction, derivative):
+                        raise UserError(f"it loses the derivative by {tensor}, as abs, norm, var and float arrays do")
+        except Exception as error:
+            why = str(error) if isinstance(error, UserError) else raised(error)
+            self.notes.append(f"NO COMPLEX STEP: cost does not take complex input, {why}; central differences stand in for it")
+            return False, 0.0
+        return True, seconds
+
+    def complex_derivative(self, tensor, direction):
+        """The derivative along `direction` in one tensor by the complex step, and the real part of the cost."""
+        cost = self.cost_at(tensor, direction, 1j * COMPLEX_STEP)
+        if not np.iscomplexobj(cost):
+            raise UserError("it returns a real number for complex parameters")
+        return cost.imag / COMPLEX_STEP, cost.real
+
+    def confirmed(self, tensor, direction, derivative):
+        """Whether the most certain central difference along the direction agrees with `derivative`."""
+        found = []
+        for step in LADDER * self.size(tensor):
+            near, third = self.difference(tensor, direction, step)
+            found.append(((abs(third) / 3 + SIGMAS * self.noise) / step, near))
+        uncertainty, near = min(found)
+        return abs(near - derivative) <= 10 * uncertainty + 1e-8 * abs(derivative)
+
+    def size(self, tensor):
+        """A tensor's typical size, which its steps are multiples of."""
+        return float(np.sqrt(np.mean(self.parameters[tensor] ** 2))) or 1.0
+
+    def cost_at(self, tensor, direction, step):
+        """The cost with `step`, real or complex, times the direction added to a tensor."""
+        dtype = complex if isinstance(step, complex) else float
+        return self.calls.cost(
+            {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
+        )
+
+    def difference(self, tensor, direction, step):
+        """The central difference along a direction, and the third difference of its stencil (see `oracles.py`)."""
+        before, after, further = (self.cost_at(tensor, direction, k * step) for k in (-1, 1, 2))
+        return (after - before) / (2 * step), further - 3 * after + 3 * self.base - before
+
+    def draw_sample(self, seconds_an_entry, budget, seed):
+        """The flat indices that the slow oracles look at, by tensor; with a note where that is not all."""
+        sizes = {name: array.size for name, array in self.parameters.items()}
+        total, affordable = sum(sizes.values()), int(budget / max(seconds_an_entry, 1e-9))
+        if total <= affordable:
+            return {name: np.arange(size) for name, size in sizes.items()}
+        share, left, chosen = affordable, len(sizes), {}
+        for name, size in sorted(sizes.items(), key=lambda item: item[1]):
+            count = min(size, max(SMALLEST_SAMPLE, share // left))
+            chosen[name] = np.sort(self.rng.choice(size, count, replace=False))
+            share, left = max(share - count, 0), left - 1
+        slow = [oracle for oracle in self.oracles if oracle != "autograd"]
+        blocks = "" if "autograd" in self.oracles else f", and along {BLOCKS} random directions in each tensor sampled"
+        self.notes.append(
+            f"A SAMPLE: {' and '.join(slow)} at {sum(map(len, chosen.values())):,} of {total:,} entries, drawn with seed {seed}"
+            f"{blocks}; all would take about {total * seconds_an_entry:.0f} s, the budget is {budget:g} s"
+        )
+        return chosen
+
+    def ask(self):
+        faults = []
+        try:
+            found = self.calls.hand()
+            faults += misshapen(found, self.parameters)
+        except UserError:
+            raise
+        except Exception as error:
+            found, faults = {}, [f"the backward pass raised {raised(error)}"]
+        hand = {tensor: fitting(found, tensor, array.shape) for tensor, array in self.parameters.items()}
+        reference, forward = None, None
+        if "autograd" in self.oracles:
+            reference = self.calls.reference(self.parameters, "float64")
+            forward = {"cost": reference.pop("cost")}
+        rounding = self.rounding(bool(faults))
+        return [Case(hand, reference, {"cost": self.base}, forward, rounding)], faults
+
+    def rounding(self, broken):
+        """What rounding may change in each entry of the gradient, and in the cost.
+
+        Measured on the reference if there is one, so that a backward which loses digits shows; else on the backward itself.
+        """
+        calls, inputs = self.calls, self.parameters
+        if "autograd" in self.oracles:
+            found = rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
+        elif broken:
+            found = {name: np.zeros(array.shape) for name, array in inputs.items()}
+        elif calls.in_torch:
+            found = rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
+        else:
+            found = rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype)
+        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+
+    def entries(self, tensor):
+        return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample[tensor]
+
+    def estimate(self, oracle, tensor, entries, advance):
+        looked_at = self.sample[tensor]
+        along = self.complex_steps if oracle == "complex-step" else self.differences
+        found = along(tensor, (self.unit(tensor, entry) for entry in looked_at), advance)
+        if len(looked_at) == len(entries):
+            return found
+        where = np.searchsorted(entries, looked_at)
+        spread = Estimate(np.zeros((1, len(entries))), np.full((1, len(entries)), np.inf), np.zeros(len(entries), bool))
+        for all_entries, own in zip(spread[:3], found[:3], strict=True):
+            all_entries[..., where] = own
+        return spread
+
+    def unit(self, tensor, entry):
+        """The direction of one entry."""
+        direction = np.zeros(self.parameters[tensor].shape)
+        direction.flat[entry] = 1.0
+        return direction
+
+    def complex_steps(self, tensor, directions, advance):
+        found = []
+        for direction in directions:
+            found.append(self.complex_derivative(tensor, direction)[0])
+            advance(1)
+        return exactly(np.array([found]))  # (1, entries)
+
+    def differences(self, tensor, directions, advance):
+        """Central differences along directions, with the step that suits the tensor, or the entry where that is too rough."""
+        rows = []
+        for direction in directions:
+            rows.append(self.one_difference(tensor, direction))
+            advance(1)
+        derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, entries)
+        tie = Tie(left, right, slack) if np.isfinite(left).any() else None
+        return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
+
+    def one_difference(self, tensor, direction):
+        step, floor = self.step(tensor, direction), SIGMAS * self.noise / np.sqrt(2)
+        crossed = False
+        for attempt in range(RETRIES + 1):
+            derivative, third = self.difference(tensor, direction, step)
+            truncation = abs(third) / 3
+            if truncation <= ROUGH * floor or attempt == RETRIES:
+                break
+            # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
+            smaller = self.difference(tensor, direction, step / SHRINK)[1]
+            crossed |= abs(smaller) > abs(third) / SHRINK**2
+            step /= SHRINK
+        uncertainty = (truncation + floor) / step
+        if not crossed or truncation <= ROUGH * floor:
+            return derivative, uncertainty, crossed, np.nan, np.nan, np.nan
+        return derivative, np.inf, True, *self.one_sided(tensor, direction)
+
+    def one_sided(self, tensor, direction):
+        """The derivatives from the left and the right and their uncertainty, where a kink stays inside every stencil."""
+        step, sides, errors = self.step(tensor, direction), [], []
+        for sign in (-1, 1):
+            h = sign * step
+            J = [self.base, *(self.cost_at(tensor, direction, k * h) for k in (1, 2, 3))]
+            sides.append((18 * J[1] - 9 * J[2] + 2 * J[3] - 11 * J[0]) / (6 * h))
+            errors.append(abs(J[3] - 3 * J[2] + 3 * J[1] - J[0]) / (3 * step) + 3.8 * SIGMAS * self.noise / step)
+        return *sides, max(errors)
+
+    def step(self, tensor, direction):
+        """The step of the smallest error at a few random entries of the tensor."""
+        if tensor not in self.steps:
+            size, noise = self.size(tensor), SIGMAS * self.noise / np.sqrt(2)
+            tried = self.rng.integers(self.parameters[tensor].size, size=TRIED)
+            errors = [
+                [(abs(self.difference(tensor, self.unit(tensor, entry), h * size)[1]) / 3 + noise) / h for h in LADDER]
+                for entry in tried
+            ]
+            self.steps[tensor] = size * LADDER[np.median(errors, axis=0).argmin()]
+        return self.steps[tensor] / np.abs(direction).max()
+
+    def directions(self, tensor):
+        size, shape = self.parameters[tensor].size, self.parameters[tensor].shape
+        if len(self.entries(tensor)) == size:
+            return None
+        blocks = np.array_split(self.rng.permutation(size), min(BLOCKS, size))
+        directions = np.zeros((len(blocks), size))
+        for direction, block in zip(directions, blocks, strict=True):
+            direction[block] = self.rng.choice([-1.0, 1.0], len(block)) / np.sqrt(len(block))
+        along = self.complex_steps if "complex-step" in self.oracles else self.differences
+        return directions, along(tensor, directions.reshape(-1, *shape), lambda count: None)
+
+    def taylor(self, tensor):
+        def costs_along(direction, steps):
+            return np.array([self.cost_at(tensor, direction, step) for step in steps]), np.zeros(len(steps), bool)
+
+        return costs_along, self.noise
+
+    def sweep(self, tensor, entry, exact):
+        direction = self.unit(tensor, entry)
+        return quotients(lambda step: self.cost_at(tensor, direction, step), exact, "complex-step" in self.oracles)
+
+    def diagnose(self, cases, truth, failing):
+        return diagnose_pair(cases[0], {tensor: found[0] for tensor, found in truth.items()}, self.parameters, failing)

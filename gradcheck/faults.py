@@ -1,0 +1,33 @@
+"""What can be wrong with a gradient before any number of it is looked at, in sentences."""
+
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+
+def raised(error):
+    """What was raised, and where: "ValueError in mlp.py, line 12: ..."."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return f"{type(error).__name__} in {where}: {' '.join(str(error).split())}"
+
+
+def misshapen(gradients, parameters):
+    """A sentence for each gradient that is missing, of another shape than its parameter, or of no parameter."""
+    for name, array in parameters.items():
+        if name not in gradients:
+            yield f"the gradient of {name} is missing"
+        elif np.shape(gradients[name]) != array.shape:
+            yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
+        elif np.iscomplexobj(gradients[name]):
+            yield f"the gradient of {name} is complex"
+    for name in gradients.keys() - parameters.keys():
+        yield f"{name} has a gradient and is no parameter"
+
+
+def fitting(gradients, tensor, shape):
+    """The gradient of a tensor in float64; not a number anywhere if it is missing or misshapen."""
+    gradient = np.asarray(gradients.get(tensor, np.nan))
+    fits = gradient.shape == shape and not np.iscomplexobj(gradient)
+    return gradient.astype(np.float64) if fits else np.full(shape, np.nan)

@@ -1,0 +1,77 @@
+"""Stochastic arithmetic for NumPy code: arrays whose every operation rounds up or down at random (see `rounding.py`)."""
+
+import numpy as np
+
+# They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
+EXACT = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.sign, np.copysign, np.conjugate}
+# The functions that are no ufuncs and round.
+ROUNDING = {np.einsum, np.tensordot, np.dot, np.inner, np.outer, np.vdot, np.convolve, np.prod, np.cumsum, np.linalg.norm}
+
+
+class Noisy(np.ndarray):
+    """An array that changes every floating result computed from it by one `noise.unit`, relatively.
+
+    What is computed from a Noisy array is one too, so that code under test runs as it is. `noise` is the Noise it belongs to.
+    """
+
+    noise = None
+
+    def __array_finalize__(self, parent):
+        self.noise = getattr(parent, "noise", None)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
+        if out is not None:
+            keywords["out"] = tuple(plain(array) for array in out)
+        result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
+        if ufunc in (np.maximum, np.minimum) and method == "__call__":
+            self.noise.patterns.append(result == plain(inputs[0]))
+        result = self.noise.changed(result, rounds=ufunc not in EXACT)
+        if out is None:
+            return result
+        out[0][...] = result
+        return out[0]
+
+    def __array_function__(self, function, types, arguments, keywords):
+        arguments, keywords = strip(arguments), strip(keywords)
+        return self.noise.changed(function(*arguments, **keywords), rounds=function in ROUNDING)
+
+
+def plain(value):
+    return value.view(np.ndarray) if isinstance(value, Noisy) else value
+
+
+def strip(value):
+    """The same lists, tuples and dicts, with plain arrays in them."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(strip, value))
+    if isinstance(value, dict):
+        return {key: strip(part) for key, part in value.items()}
+    return plain(value)
+
+
+class Noise:
+    """One noisy run: its `unit` (0 takes note alone) and generator, and the `patterns` that its comparisons gave."""
+
+    def __init__(self, unit, rng):
+        self.unit, self.rng, self.patterns = unit, rng, []
+
+    def array(self, array):
+        """A Noisy copy of an array."""
+        noisy = array.copy().view(Noisy)
+        noisy.noise = self
+        return noisy
+
+    def changed(self, result, rounds):
+        if isinstance(result, list | tuple):
+            return type(result)(self.changed(part, rounds) for part in result)
+        if not isinstance(result, np.ndarray | np.generic):
+            return result
+        result = np.asarray(result)
+        if result.dtype == bool:
+            self.patterns.append(result)
+            return result
+        if result.dtype.kind != "f":
+            return result
+        if rounds and self.unit:
+            result = (result * (1 + 2 * self.unit * self.rng.choice([-1.0, 1.0], result.shape))).astype(result.dtype)
+        return self.array(result)

@@ -1,0 +1,181 @@
+"""Anyone's pair: parameters, a cost, and the gradient that is claimed for it, in NumPy or PyTorch.
+
+`Pair` holds the functions as they were given; `Calls` calls them with arrays, the same random numbers each time.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from errors import UserError
+from gradcheck.guard import generators
+
+
+class Pair(NamedTuple):
+    """What a pair file defines, and what `check` takes.
+
+    `parameters` maps names to arrays or tensors of float64 or float32, of any shape. `cost(parameters)` returns a scalar,
+    `gradients(parameters)` a dict of the same names and shapes. Both get a dict like `parameters`; `cost` also gets float64
+    and, where it takes them, complex128 arrays. `reference(parameters)` is optional: the same cost in PyTorch, from a dict of
+    float64 tensors to a scalar that autograd differentiates. `layers`, a `Layers`, is optional.
+    """
+
+    parameters: dict
+    cost: Any
+    gradients: Any
+    reference: Any = None
+    layers: Any = None
+
+
+def of_function(function, inputs, seed=0):
+    """The Pair of a `torch.autograd.Function`, its backward against its own forward.
+
+    `inputs` is a dict of its arguments in their order; the floating tensors are the parameters, on any device. The cost is the
+    sum of the outputs times random numbers, drawn with `seed`. The reference is autograd through `forward` itself, called with
+    a stand-in for `ctx`; where autograd cannot see through it (a kernel, NumPy inside), there is none.
+    """
+    parameters = {k: v.detach().clone() for k, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+    if not parameters:
+        raise UserError(f"of_function({function.__name__}, ...): none of the inputs is a floating tensor")
+
+    def weighed(call, p):
+        outputs = call(*(p.get(name, value) for name, value in inputs.items()))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        generator = torch.Generator().manual_seed(seed)
+        total = 0
+        for out in outputs:
+            if isinstance(out, torch.Tensor) and (out.is_floating_point() or out.is_complex()):
+                upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out)
+                total = total + (out * upstream).sum()
+        return total
+
+    def forward(*arguments):
+        separate = function.setup_context is not torch.autograd.Function.setup_context
+        return function.forward(*arguments) if separate else function.forward(Context(), *arguments)
+
+    def gradients(p):
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in p.items()}
+        found = torch.autograd.grad(weighed(function.apply, leaves), list(leaves.values()), allow_unused=True)
+        return {name: g for name, g in zip(leaves, found, strict=True) if g is not None}
+
+    def reference(p):
+        return weighed(forward, p)
+
+    pair = Pair(parameters, lambda p: weighed(function.apply, p), gradients, reference)
+    return pair if differentiable(reference, parameters) else pair._replace(reference=None)
+
+
+class Context:
+    """Stands in for `ctx` where a forward runs without its backward: it takes what it is given and keeps nothing."""
+
+    def __init__(self):
+        self.needs_input_grad = (True,) * 64
+
+    def ignore(self, *tensors):
+        """The methods of `ctx` that a forward calls."""
+
+    save_for_backward = save_for_forward = mark_dirty = mark_non_differentiable = set_materialize_grads = ignore
+
+
+def differentiable(reference, parameters):
+    """Whether autograd reaches every parameter from `reference`."""
+    leaves = {name: tensor.detach().double().requires_grad_() for name, tensor in parameters.items()}
+    try:
+        found = torch.autograd.grad(reference(leaves), list(leaves.values()), allow_unused=True)
+    except Exception:
+        return False
+    return all(gradient is not None for gradient in found)
+
+
+class Calls:
+    """A pair's functions called with NumPy arrays: `parameters` are its own, in float64.
+
+    Every call sees the random generators as they are when this is made, and leaves them so.
+    """
+
+    def __init__(self, pair):
+        self.given = {name: pair.parameters[name] for name in pair.parameters}
+        self.pair = pair
+        self.in_torch = any(isinstance(value, torch.Tensor) for value in self.given.values())
+        if not self.given:
+            raise UserError("the pair has no parameters")
+        for name, value in self.given.items():
+            check_parameter(name, value, self.in_torch)
+        self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
+        self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
+        self.states = generators()
+
+    def kept(self):
+        return {name: numpy_of(value) for name, value in self.given.items()}
+
+    def restore(self, differ, saved):
+        for name, value in self.given.items():
+            if self.in_torch:
+                with torch.no_grad():
+                    value.copy_(torch.as_tensor(saved[name]))
+            else:
+                value[...] = saved[name]
+
+    def cost(self, arrays):
+        """The cost, a number of the arrays' dtype."""
+        with torch.no_grad():
+            value = self.called(self.pair.cost, self.like_given(arrays))
+        if np.shape(value) != ():
+            raise UserError(f"cost(parameters) has shape {np.shape(value)}; it has to be a single number")
+        return numpy_of(value)[()]
+
+    def hand(self, arrays=None, dtype=None):
+        """The gradient under test, a dict of arrays: at the parameters as they were given, or at `arrays` in `dtype`."""
+        at = dict(self.given) if arrays is None else self.like_given(arrays, dtype)
+        found = self.called(self.pair.gradients, at)
+        if not isinstance(found, dict):
+            raise UserError(f"gradients(parameters) returned a {type(found).__name__}; it has to be a dict by parameter name")
+        return {name: numpy_of(value) for name, value in found.items()}
+
+    def reference(self, arrays, dtype):
+        """The cost by the PyTorch reference and its gradient by autograd, in `dtype`: arrays by name."""
+        leaves = {name: self.tensor(name, array, dtype).requires_grad_() for name, array in arrays.items()}
+        cost = self.called(self.pair.reference, dict(leaves))
+        if not isinstance(cost, torch.Tensor) or cost.shape != () or not cost.requires_grad:
+            raise UserError("reference(parameters) has to return a scalar tensor that autograd can differentiate")
+        found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return {"cost": numpy_of(cost)} | {name: numpy_of(g) for name, g in zip(leaves, found, strict=True)}
+
+    def like_given(self, arrays, dtype=None):
+        """Arrays by name as what the pair's functions take: tensors where it was given tensors."""
+        return {k: self.tensor(k, array, dtype) for k, array in arrays.items()} if self.in_torch else dict(arrays)
+
+    def tensor(self, name, array, dtype=None):
+        device = self.given[name].device if self.in_torch else "cpu"
+        return torch.tensor(array, device=device, dtype=dtype and getattr(torch, dtype))
+
+    def called(self, function, argument):
+        try:
+            return function(argument)
+        finally:
+            for state, put_back in self.states.values():
+                put_back(state)
+
+
+def check_parameter(name, value, in_torch):
+    if isinstance(value, torch.Tensor) != in_torch:
+        raise UserError(f"parameter {name}: all have to be arrays, or all tensors")
+    if not in_torch and not isinstance(value, np.ndarray):
+        raise UserError(f"parameter {name} is a {type(value).__name__}; it has to be a NumPy array or a PyTorch tensor")
+    if value.dtype not in (np.float64, np.float32, torch.float64, torch.float32):
+        raise UserError(f"parameter {name} has dtype {value.dtype}; it has to be float64 or float32")
+    array = numpy_of(value)
+    if not array.size:
+        raise UserError(f"parameter {name} is empty: its shape is {array.shape}")
+    if not np.isfinite(array).all():
+        raise UserError(f"parameter {name} is not finite everywhere")
+
+
+def numpy_of(value):
+    """An array of the same numbers, without a copy if it can."""
+    return (
+        value.detach().resolve_conj().resolve_neg().numpy(force=True)
+        if isinstance(value, torch.Tensor)
+        else np.asanyarray(value)
+    )

@@ -1,0 +1,114 @@
+"""What can be seen of a wrong gradient from its numbers alone, whatever computed them.
+
+A suspicion is a sentence with the gradient that it predicts; it is believed if that is the hand gradient, up to a small share
+of hand - reference.
+"""
+
+import numpy as np
+
+# The share of hand - reference that a prediction may leave unexplained.
+UNEXPLAINED = 1e-5
+
+NOT_FINITE = "it is not finite everywhere"
+TINY = np.finfo(float).tiny
+
+
+def unexplained(prediction, hand, reference):
+    """The share of hand - reference that `prediction` leaves."""
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(hand - prediction).max() / max(np.abs(hand - reference).max(), TINY))
+
+
+def explains(prediction, hand, reference, rounding):
+    """Whether `prediction` is `hand`, up to rounding or a small share of its error."""
+    if np.shape(prediction) != hand.shape or not np.isfinite(prediction).all():
+        return False
+    error, left = np.abs(hand - reference).max(), np.abs(hand - prediction).max()
+    return bool(left <= (rounding if error <= rounding else max(UNEXPLAINED * error, min(rounding, 1e-2 * error))))
+
+
+def evidence_in_words(name, sentence, left):
+    """The diagnosis of a tensor in full, with the share of hand - reference that it leaves."""
+    return f"{name}: {sentence}" + (f" (explains hand - reference but for {left:.0e} of it)" if left > 0 else "")
+
+
+def diagnose_pair(case, truth, parameters, failing):
+    """A sentence for each tensor in `failing` or None, where nothing is known of what is inside.
+
+    `case` is a Case of `check.py`, `truth` holds the right gradients of those tensors of which every entry is known.
+    """
+    found = {}
+    for name in failing:
+        found[name] = None
+        if name not in truth:
+            continue
+        hand, rounding = case.hand[name], float(np.max(case.rounding[name]))
+        if not np.isfinite(hand).all():
+            found[name] = f"{name}: {NOT_FINITE}"
+            continue
+        for sentence, prediction in suspicions(hand, truth, rounding, name, parameters[name]):
+            if explains(prediction, hand, truth[name], rounding):
+                found[name] = evidence_in_words(name, sentence, unexplained(prediction, hand, truth[name]))
+                break
+    return found
+
+
+def suspicions(hand, truth, rounding, name, parameter):
+    """Suspicions of any gradient, as (words, predicted gradient), the simplest first."""
+    reference = truth[name]
+    yield from forms(hand, reference, rounding, truth, name)
+    for c, words in ((0.5, "1/2"), (2.0, "2"), (-1.0, "-1: the sign is wrong"), (0.0, "0: it is missing")):
+        yield f"it is multiplied by {words}", c * reference
+    yield from other_factor(hand, reference)
+    for direction, of in ((parameter, name), (np.sign(parameter), f"sign({name})"), (np.ones_like(parameter), "1")):
+        c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), TINY)
+        yield f"hand - reference is {c:.6g} * {of}: a term of that form is missing or too much", reference + c * direction
+
+
+def forms(hand, reference, rounding, gradients, name, penalty=None):
+    """Suspicions of the form alone: where the numbers stand. `gradients` are the right ones of all tensors; `penalty` is what a
+    penalty adds to this one, if there is one."""
+    differs = np.abs(hand - reference) > max(rounding, UNEXPLAINED * np.abs(hand - reference).max())
+    where = np.argwhere(differs)
+    if len(where) == 1 and hand.size > 1:
+        index = tuple(where[0])
+        ratio = f", {hand[index] / reference[index]:.7g} times what it should be" if reference[index] else ""
+        yield f"the single entry [{', '.join(map(str, index))}] is wrong{ratio}", hand
+    if (hand.astype(np.float32) == hand).all() and np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max()):
+        yield "its numbers are float32: somewhere the precision is lost", hand
+    for other, gradient in gradients.items():
+        if other != name and gradient.shape == hand.shape:
+            yield f"it is the gradient of {other}", gradient
+    if hand.ndim > 1 and hand.shape[-1] == hand.shape[-2]:
+        yield "it is transposed", reference.swapaxes(-1, -2)
+    if hand.ndim > 2:
+        yield "its last two axes are reversed, as of a kernel that is not flipped", reference[..., ::-1, ::-1]
+    if hand.ndim == 2:
+        for axis, word in ((0, "row"), (1, "column")):
+            lines = np.flatnonzero(differs.any(axis=1 - axis))
+            if len(lines) == 1 and len(where) > 1:
+                data = np.take(hand if penalty is None else hand - penalty, lines[0], axis)
+                words = "zero" if penalty is None else "zero, but for the penalty"
+                yield f"{word} {lines[0]} alone is {words if np.abs(data).max() <= rounding else 'wrong'}", hand
+        for axis, word in ((0, "rows"), (1, "columns")):
+            order = matching(hand, reference, axis)
+            if order is not None:
+                moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
+                yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", hand
+
+
+def matching(hand, reference, axis):
+    """The order of reference's rows (axis 0) or columns that gives hand, or None."""
+    ours, theirs = (np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for g in (hand, reference))
+    fingerprint = np.random.default_rng(0).standard_normal(ours.shape[1])
+    by_ours, by_theirs = (np.argsort(lines @ fingerprint) for lines in (ours, theirs))
+    order = np.empty(len(ours), int)
+    order[by_ours] = by_theirs
+    close = np.abs(ours - theirs[order]).max() <= UNEXPLAINED * np.abs(hand - reference).max()
+    return order if close else None
+
+
+def other_factor(hand, reference):
+    """Any other factor, by regression."""
+    c = np.vdot(reference, hand) / max(np.vdot(reference, reference), TINY)
+    yield f"it is multiplied by {c:.6g}", c * reference

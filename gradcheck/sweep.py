@@ -1,0 +1,21 @@
+"""The error of each kind of difference quotient against its step, at one entry: for the page, no part of a verdict."""
+
+import numpy as np
+
+from gradcheck.verdict import number
+
+STEPS = np.logspace(-1, -15, 29)
+
+
+def quotients(cost, exact, takes_complex):
+    """Relative errors by kind at STEPS; `cost(step)` is the cost with the entry moved by a real or complex step."""
+    base = cost(0.0)
+    found = {
+        "forward-difference": [(cost(h) - base) / h for h in STEPS],
+        "central-difference": [(cost(h) - cost(-h)) / (2 * h) for h in STEPS],
+    }
+    if takes_complex:
+        found["complex-step"] = [np.imag(cost(1j * h)) / h for h in STEPS]
+    scale = abs(exact) or 1.0
+    errors = {kind: [number(abs(value - exact) / scale) for value in values] for kind, values in found.items()}
+    return {"steps": STEPS.tolist()} | errors

@@ -1,0 +1,60 @@
+"""What a check found, in sentences, from the dict that the JSON file holds."""
+
+# What it means that one derivation stands against the others, at so many entries.
+ALONE = {
+    "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
+    "autograd": "hand and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
+    "complex-step": "hand and autograd agree at {:,} of them: the NumPy forward is not the one that hand differentiates",
+    "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
+}
+NO_PATTERN = "no known bug makes this pattern"
+UNDECIDED = "no oracle was certain there, or a ReLU is active in float32 and not in float64; try another seed"
+
+
+def failures(network):
+    """A line for each thing that is wrong or undecided, and indented lines on how and why."""
+    name, lines = network["name"], [f"fail: {network['name']}, {fault}" for fault in network["faults"]]
+    wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
+    if wrong:
+        lines.append(f"fail: {name}, the forward passes differ in {', '.join(wrong)}")
+    for tensor in network["tensors"]:
+        if tensor["fail"]:
+            lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
+    for tensor in network["tensors"]:
+        if tensor["undecided"]:
+            lines.append(f"undecided: {name} {tensor['name']}, {tensor['undecided']:,} of {tensor['entries']:,} entries")
+    if any(tensor["undecided"] for tensor in network["tensors"]):
+        lines.append(f"undecided: {UNDECIDED}")
+    return lines
+
+
+def what_failed(tensor):
+    """ "W1, 3 of 12 entries, [0, 2] is 0.5, autograd says 0.25"."""
+    directions = tensor["directions"]
+    if directions and directions["fail"]:
+        sampled = f", {directions['fail']} of {directions['checked']} random directions"
+    else:
+        sampled = ""
+    taylor = ", by the Taylor test" if tensor["taylor"] and tensor["taylor"]["verdict"] == "fail" else ""
+    entries = f"{tensor['fail']:,} of {tensor['entries']:,} entries"
+    return f"{tensor['name']}, {entries}{sampled}{taylor}{worst_in_full(tensor)}"
+
+
+def why_failed(tensor):
+    yield from (ALONE[voter].format(entries) for voter, entries in tensor["alone"].items())
+    yield tensor["diagnosis"] or NO_PATTERN
+
+
+def worst_in_full(tensor):
+    """The entry where the first oracle that disagrees disagrees most, with all digits: some bugs show only in the last ones."""
+    for oracle, found in tensor["oracles"].items():
+        worst = found["worst"]
+        if worst["rel_error"] is None or worst["rel_error"] > worst["allowed"]:
+            index = ", ".join(str(i) for i in worst["index"])
+            return f", [{index}] is {number(worst['manual'], 16)}, {oracle} says {number(worst['reference'], 16)}"
+    return ""
+
+
+def number(value, digits=2):
+    """In scientific notation with so many digits; None is a number that is not finite."""
+    return "not finite" if value is None else f"{value:.{digits - 1}e}"
