@@ -32,7 +32,7 @@ def check(
     """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`; see `Pair` for these five.
 
     `seed` draws samples and directions; `budget` are the seconds that the oracles may take before entries are sampled.
-    Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked at all.
+    Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked.
     """
     calls = Calls(Pair(parameters, cost, gradients, reference, layers))
     subject = PairSubject(name, calls, seed, budget) if layers is None else LayeredSubject(name, calls, seed)
@@ -40,8 +40,9 @@ def check(
 
 
 def assert_gradients_match(parameters, cost, gradients, reference=None, layers=None, *, seed=0, budget=BUDGET):
-    """Raises AssertionError unless `check` of the same arguments passes: which entry is wrong, both values, the oracle, the
-    likely bug, and a line that runs it again. Returns the CheckResult.
+    """Raises AssertionError unless `check` of the same arguments passes; returns its CheckResult.
+
+    The message has each wrong tensor with an entry, both values, the oracle, the likely bug, and a line that runs it again.
     """
     __tracebackhide__ = True
     result = check(parameters, cost, gradients, reference, layers, seed=seed, budget=budget)

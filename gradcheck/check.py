@@ -173,14 +173,14 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
         oracle: verdict.compare(hand, found.derivative, found.uncertainty, rounding, resolved, size)
         for oracle, found in estimates.items()
     }
-    crossed, inside = np.zeros(len(entries), bool), np.zeros(len(entries), bool)
+    crossed, inside, outside = np.zeros((3, len(entries)), bool)
     for found in estimates.values():
         crossed |= found.crossed
         if found.tie is not None:
-            inside |= verdict.between(hand, found.tie, [derivatives[o] for o in verdict.EXACT if o in derivatives])
+            inside, outside = verdict.between(hand, found.tie, [derivatives[o] for o in verdict.EXACT if o in derivatives])
     total = int(np.prod(shape))
     if comparisons:
-        counts = verdict.count(comparisons, crossed, inside, subject.switched)
+        counts = verdict.count(comparisons, crossed, inside, outside, subject.switched)
         shows = verdict.sensitivity(comparisons, best(estimates))
     else:
         counts, shows = dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(entries)}, np.full(len(entries), np.inf)
@@ -218,7 +218,7 @@ def directions_row(subject, tensor, cases, row, size):
 
 
 def add_taylor(subject, tensor, cases, row, seed):
-    """The Taylor test of a tensor. It fails it, unless both exact oracles confirm every entry: then a kink hides in its window."""
+    """The Taylor test of a tensor. It fails it, unless both exact oracles confirm every entry: then a kink is near."""
     costs_along, rounding = subject.taylor(tensor)
     directions = unit_directions(subject.parameters[tensor].shape, seed)
     hand, uncertainty = (np.asarray(of[tensor], np.float64) for of in (cases[-1].hand, cases[-1].rounding))

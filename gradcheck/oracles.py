@@ -84,7 +84,7 @@ def central_difference(chain, tensor, entries, lams, penalties, advance):
     """dJ/dw = (J(w+h) - J(w-h)) / 2h, with its own error from a third point of the stencil, 2h.
 
     The third difference J(2h) - 3 J(h) + 3 J(0) - J(-h) = h^3 J''' + ... over 6h is the truncation error h^2/6 J''', and is
-    taken twice for the orders above. It is almost all noise, h^3 J''' being far below rounding; its mean square over a tensor, by
+    taken twice for the orders above. It is almost all noise, h^3 J''' being below rounding; its mean square over a tensor, by
     20 = 1+9+9+1, is the variance of the rounding error of J, which the difference divides by sqrt(2) h. `penalties` is the
     penalty at the unperturbed parameters for each lambda. The rest as for `complex_step`.
     """

@@ -61,7 +61,7 @@ def compare(hand, reference, uncertainty, rounding, resolved, size):
 
 
 def between(hand, tie, exact):
-    """Whether each entry lies at an exact tie and `hand` (cases, entries) within what is right there, in all cases; (entries,).
+    """Which entries lie at an exact tie, `hand` (cases, entries) within what is right there in all cases, and which beyond it.
 
     `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie.
     `exact` are the derivatives by the exact oracles, a list: where several ReLUs are tied, the two conventions, all inactive
@@ -71,12 +71,13 @@ def between(hand, tie, exact):
     for derivative in exact:
         ends += [derivative, tie.left + tie.right - derivative]
     with np.errstate(invalid="ignore"):
-        inside = (hand >= np.min(ends, axis=0) - tie.slack) & (hand <= np.max(ends, axis=0) + tie.slack)
-    return inside.all(axis=0)
+        inside = (hand >= np.min(ends, axis=0) - tie.slack) & (hand <= np.max(ends, axis=0) + tie.slack)  # (cases, entries)
+    return inside.all(axis=0), (np.isfinite(tie.slack) & ~inside).any(axis=0)
 
 
-def count(comparisons, crossed, inside, switched=False):
-    """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` are (entries,).
+def count(comparisons, crossed, inside, outside, switched=False):
+    """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` and `outside`, of
+    `between`, are (entries,).
 
     `comparisons` is a dict by oracle. `switched` says that a ReLU is active in hand's dtype and not in float64, or the
     reverse: then no finite entry can fail. Where hand and both exact oracles agree, a difference quotient that does not is out
@@ -86,7 +87,7 @@ def count(comparisons, crossed, inside, switched=False):
     if all(oracle in comparisons for oracle in EXACT):
         outvoted = np.all([(comparisons[o].decided & comparisons[o].agrees).all(axis=0) for o in EXACT], axis=0)
     wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons.values()]
-    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted & ~inside
+    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted & ~inside | outside
     settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons.values()], axis=0) | inside
     masks = {
         "pass": ~fail & settled & ~crossed,

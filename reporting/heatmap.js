@@ -4,7 +4,7 @@ const SIDE = 32;
 const PIXELS = SIDE * SIDE;
 const CHANNELS = ["red", "green", "blue"];
 const CELL = 16; // pixels that a cell takes at most
-const SHOWN_DECADES = 6; // on either side of the limit
+const [BELOW, OVER] = [6, 10]; // decades on either side of the limit that the colours tell apart
 const drawnMaps = new Set();
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawnMaps.forEach((draw) => draw()));
@@ -19,7 +19,7 @@ function palette(levels) {
     if (level === levels.notChecked) return [0, 0, 0, 0];
     if (level === levels.notFinite) return [...notFinite, 255];
     const decade = (level - levels.limit) / levels.perDecade;
-    return decade <= 0 ? mix(low, limit, 1 + decade / SHOWN_DECADES) : mix(over, far, decade / SHOWN_DECADES);
+    return decade <= 0 ? mix(low, limit, 1 + decade / BELOW) : mix(over, far, decade / OVER);
   });
 }
 
@@ -182,8 +182,8 @@ function legend(levels) {
   const key = (content, colour, name) => element("span", { class: `key ${name}` },
     Object.assign(element("i", { class: "swatch" }), { style: `background-color:${colour}` }), content);
   return [
-    element("span", { class: "scale" }, element("span", {}, `1e-${SHOWN_DECADES}`), bar(at(-SHOWN_DECADES), at(0)), element("span", {}, "1, the limit")),
-    element("span", { class: "scale" }, element("span", {}, "over it"), bar(at(1 / levels.perDecade), at(SHOWN_DECADES)), element("span", {}, `1e${SHOWN_DECADES} times`)),
+    element("span", { class: "scale" }, element("span", {}, `1e-${BELOW}`), bar(at(-BELOW), at(0)), element("span", {}, "1, the limit")),
+    element("span", { class: "scale" }, element("span", {}, "over it"), bar(at(1 / levels.perDecade), at(OVER)), element("span", {}, `1e${OVER} times`)),
     key("not finite", colours[levels.notFinite], ""),
     key("not checked", "transparent", "unchecked"),
   ];

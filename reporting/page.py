@@ -55,11 +55,8 @@ def heat_map(errors):
     """The levels of `errors` (any shape), in base64; nan is "not checked"."""
     errors = np.asarray(errors, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = np.ceil(np.log10(errors) * PER_DECADE) + LIMIT
-    level = np.where(errors > 1, np.clip(level, LIMIT + 1, LARGEST), np.clip(level, 1, LIMIT))
-    level[errors == 0] = 0
-    level[np.isinf(errors)] = NOT_FINITE
-    level[np.isnan(errors)] = NOT_CHECKED
+        level = np.clip(np.ceil(np.log10(errors) * PER_DECADE) + LIMIT, 1, LARGEST)
+    level = np.select([errors == 0, np.isinf(errors), np.isnan(errors)], [0, NOT_FINITE, NOT_CHECKED], level)
     return base64.b64encode(level.astype(np.uint8).tobytes()).decode("ascii")
 
 

@@ -181,8 +181,8 @@ def test_several_ties_have_both_conventions():
     tie = oracles.Tie(left, right, np.zeros((1, 1)))
     hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
     for hand, inside in hands.items():
-        assert verdict.between(np.array([[hand]]), tie, [off]).all() == inside
-    assert not verdict.between(off, tie, []).all()
+        assert verdict.between(np.array([[hand]]), tie, [off]) == (inside, not inside)
+    assert verdict.between(off, tie, []) == (False, True)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -208,7 +208,7 @@ def test_float32_is_compared_with_float64():
         result = checked(p)
         assert result.verdict == "pass"
         errors = [tensor["oracles"]["autograd"]["max_rel_error"] for tensor in result.tensors]
-        assert 1e-9 < max(errors) < verdict.RTOL["float32"]
+        assert 1e-9 < max(errors) < 1e-4
 
 
 def test_relu_that_float32_switches_is_undecided():
@@ -233,7 +233,7 @@ def count(comparisons, crossed=None, **options):
     """The verdicts of entries none of which is at a tie."""
     entries = next(iter(comparisons.values())).agrees.shape[1]
     crossed = np.zeros(entries, bool) if crossed is None else crossed
-    return verdict.count(comparisons, crossed, np.zeros(entries, bool), **options)
+    return verdict.count(comparisons, crossed, *np.zeros((2, entries), bool), **options)
 
 
 def test_verdict_of_an_entry():
@@ -419,7 +419,10 @@ def test_plain_differences_leave_the_parameters():
 @pytest.mark.parametrize("network", SMALL.values(), ids=SMALL)
 def test_check_changes_nothing(network):
     p = Problem(network)
-    everything = lambda: p.hand.state() | {f"torch {k}": v.numpy() for k, v in p.torch.state_dict().items()}
+
+    def everything():
+        return p.hand.state() | {f"torch {name}": tensor.numpy() for name, tensor in p.torch.state_dict().items()}
+
     with watch(everything, restore=pytest.fail) as changed:
         assert checked(p).faults == []
     assert changed == []
@@ -471,8 +474,8 @@ def test_gradcheck_imports_no_backward():
                 assert not any("backward" in name for name in names), path
                 if path.name not in ("network.py", "layered.py"):
                     assert not any(name.split(".")[0] in ("manual", "models", "twins") for name in names), path
-            if isinstance(node, ast.Attribute):
-                assert "backward" not in node.attr or node.attr in ("save_for_backward", "native_batch_norm_backward"), path
+            if isinstance(node, ast.Attribute) and path.name != "rounding.py":  # which takes PyTorch's own apart
+                assert "backward" not in node.attr, path
 
 
 @pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)

@@ -23,7 +23,7 @@ from reporting.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
 pytestmark = pytest.mark.browser
 
 COMMAND = "python compare.py 4-4 --html page.html"
-ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028&amp;"
+ATTACK = "</script ><script>alert(1)</script><!--<img src=x onerror=alert(2)>\u2028&amp;"
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,8 @@ def pictured(tensor):
     errors = np.full(tensor["shape"], 0.01)
     if tensor["fail"]:
         errors.flat[: errors.size // 2] = 1e4
+    if tensor["fail"] and tensor["name"] == "W1":
+        errors[3, 2 * 1024 + 5] = 1e4  # row 0, column 5 of the image, in blue alone
     errors.flat[-1], errors.flat[0] = np.nan, 0
     rounding = 1e-16 / steps
     sweep = {
@@ -118,15 +120,19 @@ def wait_for(browser, selector):
     return WebDriverWait(browser, 5, 0.05).until(lambda b: b.find_element(By.CSS_SELECTOR, selector))
 
 
-def pixel(browser, canvas, x, y):
-    """[r, g, b, a] there, read from a copy: Chromium warns where one canvas is read often."""
+def pixels(browser, canvas, x, y, width):
+    """(width, 4): red, green, blue, alpha from there on, read from a copy: Chromium warns where one canvas is read often."""
     script = """
-        const [canvas, x, y] = arguments;
-        const copy = new OffscreenCanvas(1, 1).getContext("2d");
+        const [canvas, x, y, width] = arguments;
+        const copy = new OffscreenCanvas(width, 1).getContext("2d");
         copy.drawImage(canvas, -x, -y);
-        return [...copy.getImageData(0, 0, 1, 1).data];
+        return [...copy.getImageData(0, 0, width, 1).data];
     """
-    return browser.execute_script(script, canvas, x, y)
+    return np.reshape(browser.execute_script(script, canvas, x, y, width), (width, 4))
+
+
+def pixel(browser, canvas, x, y):
+    return pixels(browser, canvas, x, y, 1)[0].tolist()
 
 
 def test_level_of_the_limit_is_exact():
@@ -229,7 +235,8 @@ def test_heat_map_shows_what_is_over_the_limit(show, results):
     assert over[3] == last[3] == 255
     assert over[0] > over[2] + 60  # red
     assert last[2] > last[0] + 20  # blue
-    assert texts(browser, ".image figcaption") == ["row 0\n3,071 over", "row 1\n3,072 over", "row 2", "row 3"]
+    assert texts(browser, ".image figcaption") == ["row 0\n3,071 over", "row 1\n3,072 over", "row 2", "row 3\n1 over"]
+    assert pixel(browser, canvases[3], 5, 0) == over
     W2 = browser.find_elements(By.CSS_SELECTOR, ".map:not(.images) canvas")[0]
     assert pixel(browser, W2, 1, 0) == over
     assert pixel(browser, W2, 0, 3) == last
@@ -251,6 +258,22 @@ def test_heat_map_is_read_by_keyboard_and_pointer(show, results):
     image = heat.find_elements(By.TAG_NAME, "canvas")[3]
     webdriver.ActionChains(browser).move_to_element(image).perform()
     assert readout.text.startswith("W1[3, ")
+
+
+def test_entry_between_thousands_is_seen_and_named(show, results):
+    """A tensor of three axes, wider than the page: a cell shows the worst of its entries."""
+    result, pictures = copy.deepcopy(results["pass"])
+    result["networks"][0]["tensors"][0] |= {"shape": [2, 50, 60], "entries": 6000, "fail": 1, "pass": 5999}
+    pictures[0]["W1"]["errors"] = np.full((2, 50, 60), 0.01)
+    pictures[0]["W1"]["errors"][1, 30, 7] = 30
+    browser = show(result, pictures)
+    canvas = wait_for(browser, ".map canvas")
+    readout = browser.find_element(By.CSS_SELECTOR, ".readout").text
+    assert readout == "Worst: W1[1, 30, 7], the worst of its cell: about 29 times what is allowed"
+    width, height = int(canvas.get_attribute("width")), int(canvas.get_attribute("height"))
+    assert canvas.size["width"] == width < 1280
+    red, _, blue, _ = pixels(browser, canvas, 0, height - 1, width).T
+    assert (red > blue).sum() == 1
 
 
 def test_plots_have_axes_labels_and_numbers(show, results):
