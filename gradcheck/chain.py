@@ -42,7 +42,7 @@ class Chain:
 
     `linear(A, W, b, out) -> S`; `activate(S, gamma, beta) -> (A, active)`, with gamma and beta None where there are none and
     `active` the sign pattern of the ReLU; `loss(logits, rows) -> their share of the mean loss`, where `rows` are the images
-    that the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array to write to, or None.
+    that the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array or None.
     """
 
     parameters: dict
