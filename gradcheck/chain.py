@@ -36,13 +36,22 @@ def seen(array):
     return array.transpose(2, 1, 0)
 
 
+def changes(pattern, unperturbed, axis):
+    """How many ReLUs have another sign than unperturbed, summed over `axis`: counted only if there are any, which is rare."""
+    differs = pattern != unperturbed
+    return np.count_nonzero(differs, axis) if differs.any() else np.zeros(np.delete(differs.shape, axis), int)
+
+
 @dataclass(frozen=True)
 class Chain:
-    """`parameters` are named W1, b1, gamma1, beta1, W2, ... (gamma and beta only with batch norm).
+    """A network as a function of each entry of its parameters.
 
-    `linear(A, W, b, out) -> S`; `activate(S, gamma, beta) -> (A, active)`, with gamma and beta None where there are none and
-    `active` the sign pattern of the ReLU; `loss(logits, rows) -> their share of the mean loss`, where `rows` are the images
-    that the logits (..., rows, K) belong to. All take a leading axis and complex arrays; `out` is an array or None.
+    `parameters` are named W1, b1, gamma1, beta1, W2, ... (gamma and beta only with batch norm), X is (n, d).
+    `linear(A, W, b, out) -> S`, where `out` is an array to write into or None.
+    `activate(S, gamma, beta) -> (A, active)`, where gamma and beta are None without batch norm and `active` is the sign pattern of
+    the ReLU; it may overwrite S.
+    `loss(logits, rows) -> share of the mean loss`, of those images that the logits (..., rows, K) belong to.
+    All take a leading axis and complex arrays.
     """
 
     parameters: dict
@@ -62,7 +71,7 @@ class Chain:
         for layer in range(1, self.depth + 1):
             S.append(self.linear(A[-1], p[f"W{layer}"], p[f"b{layer}"], None))  # (n, m)
             if layer < self.depth:
-                out, pattern = self.activate(S[-1], p.get(f"gamma{layer}"), p.get(f"beta{layer}"))  # (n, m)
+                out, pattern = self.activate(S[-1].copy(), p.get(f"gamma{layer}"), p.get(f"beta{layer}"))  # (n, m)
                 A.append(out)
                 active.append(pattern)
         return A, S, active
@@ -95,11 +104,11 @@ class Chain:
         A, S, active = self.base
         kind, layer = split(tensor)
         unit = entries // A[layer - 1].shape[1] if kind == "W" else entries  # (P,)
-        column = S[layer][:, unit]  # (n, P)
+        column = S[layer].take(unit, axis=1).astype(np.result_type(step, float), copy=False)  # (n, P)
         if kind == "W":
-            column = column + step * A[layer - 1][:, entries % A[layer - 1].shape[1]]  # (n, P)
+            column += step * A[layer - 1].take(entries % A[layer - 1].shape[1], axis=1)  # (n, P)
         elif kind == "b":
-            column = column + step  # (n, P)
+            column += step  # (n, P)
         every = np.arange(len(column))
         if layer == self.depth:
             logits = seen(np.empty((S[layer].shape[1], *column.shape), column.dtype))  # (P, n, K)
@@ -113,19 +122,19 @@ class Chain:
             beta = beta[unit] + (step if kind == "beta" else 0)  # (P,)
         # Each column is a unit of its own here: P columns are a layer of P units.
         moved, pattern = self.activate(column, gamma, beta)  # (n, P)
-        crossed = np.count_nonzero(pattern != active[layer][:, unit], axis=0)  # (P,)
-        dA = moved - A[layer][:, unit]  # (n, P)
+        crossed = changes(pattern, active[layer].take(unit, axis=1), axis=0)  # (P,)
+        dA = moved - A[layer].take(unit, axis=1)  # (n, P)
         # An image that the unit stays silent at keeps its loss. Batch norm ties all images together.
-        rows = np.flatnonzero(dA.any(axis=1)) if gamma is None else every
-        kept = np.delete(self.loss_of_each, rows).sum()
+        rows = np.flatnonzero((dA != 0).any(axis=1)) if gamma is None else every
+        kept = self.loss_of_each.sum() - self.loss_of_each[rows].sum()
         if not len(rows):
             return np.full(len(unit), kept, column.dtype), crossed
-        out = seen(self.parameters[f"W{layer + 1}"][:, None, unit] * dA[rows])  # (P, n, m)
+        out = seen(self.parameters[f"W{layer + 1}"].take(unit, axis=1)[:, None] * dA[rows])  # (P, n, m)
         out += S[layer + 1][rows]
         for behind in range(layer + 1, self.depth):
             p = self.parameters
             moved, pattern = self.activate(out, p.get(f"gamma{behind}"), p.get(f"beta{behind}"))  # (P, n, m)
-            crossed += np.count_nonzero(pattern != active[behind][rows], axis=(1, 2))  # (P,)
+            crossed = crossed + changes(pattern, active[behind][rows], axis=(1, 2))  # (P,)
             out = self.linear_of_many(moved, p[f"W{behind + 1}"], p[f"b{behind + 1}"])  # (P, n, m)
         return self.loss(out, rows) + kept, crossed
 
@@ -138,17 +147,17 @@ class Chain:
         kind, layer = split(tensor)
         p = self.parameters
         steps = steps[:, None, None]  # (T, 1, 1)
-        out, crossed = S[layer], np.zeros(len(steps), int)
+        out, crossed = np.repeat(S[layer][None], len(steps), axis=0), np.zeros(len(steps), int)  # (T, n, m)
         if kind == "W":
-            out = out + steps * (A[layer - 1] @ direction.T)  # (T, n, m)
+            out += steps * (A[layer - 1] @ direction.T)  # (T, n, m)
         elif kind == "b":
-            out = out + steps * direction  # (T, n, m)
+            out += steps * direction  # (T, n, m)
         for behind in range(layer, self.depth):
             norm = {name: p.get(f"{name}{behind}") for name in ("gamma", "beta")}
             if behind == layer and kind in norm:
                 norm[kind] = norm[kind] + steps[:, 0] * direction  # (T, m)
             moved, pattern = self.activate(out, **norm)  # (T, n, m)
-            crossed += np.count_nonzero(pattern != active[behind], axis=(1, 2))  # (T,)
+            crossed = crossed + changes(pattern, active[behind], axis=(1, 2))  # (T,)
             out = self.linear(moved, p[f"W{behind + 1}"], p[f"b{behind + 1}"], None)  # (T, n, m)
         return self.loss(out, np.arange(len(self.X))), crossed
 

@@ -36,7 +36,8 @@ def chain_of(network, parameters, X, y):
     """The manual forward pass in training mode at X (n, d), y (n,), as a Chain in float64."""
 
     def activation(S, gamma, beta):
-        A, (_, active), _ = activate(network, S, gamma, beta)
+        kept = {"out": np.empty_like(S), "S_hat": S} if network.batch_norm else {"out": S}
+        A, (_, active), _ = activate(network, S, gamma, beta, **kept)
         return A, active
 
     return Chain(

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""What the check costs: beside torch.autograd.gradcheck, for all seven networks, for a wide one, and as networks grow.
+
+Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. PyTorch's slow mode takes minutes. Figures of one
+table are measured turn by turn in this run; shown are medians.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+
+import numpy as np
+import torch
+from rich.progress import track
+
+import twins
+from gradcheck import check_network
+from gradcheck.network import NetworkSubject
+from networks import NAMED, Network, nonzero_state
+from reporting.tables import markdown
+
+LAMS = (0.0, 0.01)
+ORACLES = ("central-difference", "complex-step")
+BATCH, ROUNDS = 20, 3
+
+
+def problem(network, batch=BATCH):
+    """The network as the subject of a check, at random nonzero parameters and a random batch."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((batch, network.inputs)), rng.integers(0, network.outputs, batch)
+    hand, reference = twins.build(network, nonzero_state(network))
+    return hand, reference, X, y
+
+
+def seconds_of_oracle(oracle, network, batch=BATCH):
+    """Seconds that an oracle takes for every entry of every tensor, at LAMS."""
+    started = time.perf_counter()
+    subject = NetworkSubject(network.name, *problem(network, batch), LAMS)
+    for tensor, array in subject.parameters.items():
+        subject.estimate(oracle, tensor, np.arange(array.size), lambda count: None)
+    return time.perf_counter() - started
+
+
+def torch_gradcheck(network):
+    """Seconds of torch.autograd.gradcheck(fast_mode=False) on the same cost, written as plain functions of its parameters."""
+    hand, _, X, y = problem(network)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    parameters = [torch.tensor(array, requires_grad=True) for array in hand.parameters.values()]
+
+    def cost(W1, b1, W2, b2):
+        logits = torch.relu(X @ W1.T + b1) @ W2.T + b2  # (n, K)
+        return torch.nn.functional.cross_entropy(logits, y) + 0.01 * ((W1 * W1).sum() + (W2 * W2).sum())
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on two cores, two threads are slower at this size
+    started = time.perf_counter()
+    assert torch.autograd.gradcheck(cost, parameters, fast_mode=False)
+    torch.set_num_threads(threads)
+    return time.perf_counter() - started
+
+
+def beside_torch():
+    rows = [("two-layer, batch 20, every entry", "seconds", "torch / ours")]
+    rounds = [
+        [torch_gradcheck(NAMED["two-layer"]), *(seconds_of_oracle(oracle, NAMED["two-layer"]) for oracle in ORACLES)]
+        for _ in track(range(ROUNDS), "beside torch", transient=True)
+    ]
+    theirs, *ours = zip(*rounds, strict=True)
+    rows.append(("torch.autograd.gradcheck(fast_mode=False)", f"{statistics.median(theirs):.1f}", ""))
+    for oracle, times in zip(ORACLES, ours, strict=True):
+        ratio = statistics.median(a / b for a, b in zip(theirs, times, strict=True))
+        rows.append((f"our {oracle}", f"{statistics.median(times):.2f}", f"{ratio:.0f}"))
+    return markdown(rows)
+
+
+def seven_networks():
+    """What `make verify` checks: all oracles, every entry, three lambdas."""
+    rows, total = [("all oracles, every entry", "parameters", "seconds")], 0.0
+    for network in track(NAMED.values(), "seven networks", transient=True):
+        per_layer = tuple(0.01 * layer for layer in range(1, network.depth + 1))
+        times = [check_network(network.name, *problem(network), (*LAMS, per_layer)).seconds for _ in range(ROUNDS)]
+        total += statistics.median(times)
+        rows.append((network.name, f"{network.parameter_count:,}", f"{statistics.median(times):.1f}"))
+    return markdown([*rows, ("all seven", f"{sum(n.parameter_count for n in NAMED.values()):,}", f"{total:.1f}")])
+
+
+def measured_apart(oracle, network, connection):
+    connection.send((seconds_of_oracle(oracle, network), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
+
+
+def hidden_512():
+    """In a process of its own for each run, which tells its peak memory, PyTorch and all."""
+    network = Network("hidden 512", hidden=(512,))
+    rows = [(f"hidden 512: {network.parameter_count:,} parameters", "seconds", "peak memory, GiB")]
+    context = multiprocessing.get_context("spawn")
+    for oracle in track(ORACLES, "hidden 512", transient=True):
+        found = []
+        for _ in range(ROUNDS):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=measured_apart, args=(oracle, network, theirs))
+            process.start()
+            found.append(ours.recv())
+            process.join()
+        rows.append((oracle, *(f"{statistics.median(column):.1f}" for column in zip(*found, strict=True))))
+    return markdown(rows)
+
+
+def growth():
+    """Seconds by batch, width and depth, each alone: {what: [(value, central, complex), ...]}."""
+    series = {
+        "batch": [(n, Network("grown", hidden=(50,), inputs=768), n) for n in (10, 20, 40, 80, 160, 320)],
+        "width": [(m, Network("grown", hidden=(m,), inputs=768), BATCH) for m in (25, 50, 100, 200, 400, 800)],
+        "depth": [(k, Network("grown", hidden=(50,) * (k - 1), inputs=768), BATCH) for k in (2, 3, 5, 9, 17)],
+    }
+    found = {}
+    for what, cases in series.items():
+        found[what] = [
+            (value, *(statistics.median(seconds_of_oracle(o, network, n) for _ in range(ROUNDS)) for o in ORACLES))
+            for value, network, n in track(cases, f"growth with {what}", transient=True)
+        ]
+    return found
+
+
+def growth_tables(found):
+    return "\n\n".join(
+        markdown([(what, *(f"{o}, s" for o in ORACLES)), *((str(v), *(f"{t:.2f}" for t in times)) for v, *times in rows)])
+        for what, rows in found.items()
+    )
+
+
+def plot_growth(found, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(found), figsize=(10, 3.2), sharey=True, layout="constrained")
+    for axis, (what, rows) in zip(axes, found.items(), strict=True):
+        values, *times = zip(*rows, strict=True)
+        for oracle, seconds, marker in zip(ORACLES, times, "os", strict=True):
+            axis.loglog(values, seconds, marker=marker, label=oracle)
+        axis.set_xticks(values, map(str, values))
+        axis.minorticks_off()
+        axis.set_xlabel(what)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds for every entry")
+    axes[0].legend(frameon=False)
+    figure.suptitle("768 inputs, 50 units a layer, batch 20, but for what the axis says")
+    figure.savefig(path, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plot", metavar="FILE", help="the growth as a figure")
+    options = parser.parse_args()
+    for table in (seven_networks, hidden_512, beside_torch):
+        print(table(), end="\n\n", flush=True)
+    found = growth()
+    print(growth_tables(found))
+    if options.plot:
+        plot_growth(found, options.plot)
+
+
+if __name__ == "__main__":
+    main()
