@@ -48,8 +48,8 @@ class Chain:
 
     `parameters` are named W1, b1, gamma1, beta1, W2, ... (gamma and beta only with batch norm), X is (n, d).
     `linear(A, W, b, out) -> S`, where `out` is an array to write into or None.
-    `activate(S, gamma, beta) -> (A, active)`, where gamma and beta are None without batch norm and `active` is the sign pattern of
-    the ReLU; it may overwrite S.
+    `activate(S, gamma, beta) -> (A, active)`, where gamma and beta are None without batch norm and `active` is the sign pattern
+    of the ReLU; it may overwrite S.
     `loss(logits, rows) -> share of the mean loss`, of those images that the logits (..., rows, K) belong to.
     All take a leading axis and complex arrays.
     """

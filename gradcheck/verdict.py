@@ -56,7 +56,8 @@ def compare(hand, reference, uncertainty, rounding, resolved, size):
         finite = np.isfinite(hand)
         decided = (allowed <= DECISIVE * size) | ~finite
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
-        shows = (allowed + absolute) / np.abs(reference)
+        # What differs already is at most what is allowed, where the entry is right.
+        shows = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
         return Comparison(absolute, absolute / scale, allowed / scale, shows, decided, agrees)
 
 

@@ -35,9 +35,9 @@ def what_failed(tensor):
         sampled = f", {directions['fail']} of {directions['checked']} random directions"
     else:
         sampled = ""
-    taylor = ", by the Taylor test" if tensor["taylor"] and tensor["taylor"]["verdict"] == "fail" else ""
-    entries = f"{tensor['fail']:,} of {tensor['entries']:,} entries"
-    return f"{tensor['name']}, {entries}{sampled}{taylor}{worst_in_full(tensor)}"
+    entries, worst = f"{tensor['fail']:,} of {tensor['entries']:,} entries", worst_in_full(tensor)
+    taylor = ", by the Taylor test" if not worst and tensor["taylor"] and tensor["taylor"]["verdict"] == "fail" else ""
+    return f"{tensor['name']}, {entries}{sampled}{taylor}{worst}"
 
 
 def why_failed(tensor):
