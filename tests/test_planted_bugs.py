@@ -92,7 +92,18 @@ def test_all_peers_accept_the_correct_gradient_and_reject_another():
     assert peers.judge(gradients) == dict.fromkeys(planted_bugs.NAMES, True)
     assert peers.judge(gradients | {"W1": 2 * gradients["W1"]}) == dict.fromkeys(planted_bugs.NAMES, False)
     assert peers.judge(gradients | {"b1": gradients["b1"] * np.nan}) == dict.fromkeys(planted_bugs.NAMES, False)
-    assert "torch slow" not in peers_at(problem, slow=False).judge(gradients)
+
+
+def test_without_slow_mode_no_difference_is_taken_at_an_entry():
+    """Not even for the message of fast mode about a gradient that it rejects."""
+    problem = Problem(Network("sigmoid", inputs=300, loss="sigmoid"))
+    peers = peers_at(problem, slow=False)
+    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, LAM).gradients
+    calls, honest = [], peers.torch_cost
+    peers.torch_cost = lambda p: calls.append(1) or honest(p)
+    accepted = peers.judge(gradients | {"b1": 2 * gradients["b1"]})
+    assert accepted == {"torch fast": False, "JAX rule": False, "HIPS rule": False}
+    assert len(calls) < 20
 
 
 def test_slow_mode_sees_every_entry_and_keeps_its_numerical_jacobian(monkeypatch):
