@@ -472,7 +472,7 @@ def product_transposed_at_layer_7(original, dS, cache):
     return dS @ W.T
 
 
-@bug("nine-layer", "relu", down_from(4), layer=4)
+@bug("nine-layer", "relu", down_from(4), "image 7 of the batch is left out", layer=4)
 def image_lost_at_layer_4(original, dA, active):
     return original(dA, active) * (np.arange(len(dA)) != 7)[:, None]
 

@@ -117,7 +117,7 @@ def hips_rule(cost, parameters, gradients, seed=0):
 
 
 def network_cost(network, p, X, y, lam):
-    """The cost of a network in training mode, in plain PyTorch: X (n, 3072), y (n,), `lam` a number."""
+    """The cost of a network in training mode, in plain PyTorch: X (n, 3072), y (n,), `lam` one number a layer."""
     A = X
     for layer in range(1, network.depth + 1):
         S = F.linear(A, p[f"W{layer}"], p[f"b{layer}"])  # (n, m)
@@ -129,4 +129,4 @@ def network_cost(network, p, X, y, lam):
         loss = F.cross_entropy(S, y)
     else:
         loss = F.binary_cross_entropy_with_logits(S, F.one_hot(y, S.shape[1]).to(S.dtype))
-    return loss + lam * sum((p[f"W{layer}"] ** 2).sum() for layer in range(1, network.depth + 1))
+    return loss + sum(lam_l * (p[f"W{layer}"] ** 2).sum() for layer, lam_l in enumerate(lam, start=1))

@@ -17,7 +17,7 @@ from manual import mlp
 from networks import NAMED, nonzero_state
 from training import data
 
-LAM, BATCH = 0.01, 20
+BATCH = 20
 
 
 class NetworkPlace:
@@ -25,14 +25,16 @@ class NetworkPlace:
 
     def __init__(self, network, seed=0, slow=True):
         self.network, self.seed = network, seed
+        # Another for each layer, or the peers could not see a gradient that takes the lambda of a wrong one.
+        self.lam = tuple(0.01 * layer for layer in range(1, network.depth + 1))
         images = data.load("synthetic", None, "45000", seed)
         self.batch = compare.draw_batch(images, SimpleNamespace(batch_size=BATCH, seed=seed))
         self.hand, _ = twins.build(network, nonzero_state(network, seed=seed))
         tensors = [torch.from_numpy(array) for array in self.batch]
         self.peers = Peers(
             self.hand.parameters,
-            cost=lambda parameters: float(mlp.cost(network, parameters, *self.batch, LAM)),
-            torch_cost=lambda parameters: network_cost(network, parameters, *tensors, LAM),
+            cost=lambda parameters: float(mlp.cost(network, parameters, *self.batch, self.lam)),
+            torch_cost=lambda parameters: network_cost(network, parameters, *tensors, self.lam),
             slow=slow,
         )
 
@@ -40,7 +42,7 @@ class NetworkPlace:
         """What compare.py finds and which peers accept the gradient, with `bug` planted; None is the correct one."""
         with bug.planted(self.network.depth) if bug else contextlib.nullcontext():
             found = found_by_compare(*arguments(self.network), "--batch-size", str(BATCH), "--seed", str(self.seed))
-            gradients = self.hand.cost_and_gradients(*self.batch, LAM).gradients
+            gradients = self.hand.cost_and_gradients(*self.batch, self.lam).gradients
         return found, self.peers.judge(gradients)
 
     def cause(self, bug, diagnoses):

@@ -16,14 +16,16 @@ from benchmarks.places import BATCH
 from manual import mlp
 from networks import NAMED, Network
 
-LAM = 0.01
+
+def lambdas(network):
+    return tuple(0.01 * layer for layer in range(1, network.depth + 1))
 
 
 @functools.cache
 def problem(name):
     """A network of narrow layers, at a batch, and its correct gradients at one lambda a layer."""
     problem = Problem(narrow(NAMED[name]), n=BATCH)
-    lam = tuple(0.01 * layer for layer in range(1, problem.network.depth + 1))
+    lam = lambdas(problem.network)
     return problem, lam, problem.torch.cost_and_gradients(problem.X, problem.y, lam).gradients
 
 
@@ -69,8 +71,8 @@ def peers_at(problem, **options):
     network = problem.network
     return Peers(
         problem.hand.parameters,
-        lambda p: float(mlp.cost(network, p, problem.X, problem.y, LAM)),
-        lambda p: network_cost(network, p, *map(torch.from_numpy, (problem.X, problem.y)), LAM),
+        lambda p: float(mlp.cost(network, p, problem.X, problem.y, lambdas(network))),
+        lambda p: network_cost(network, p, *map(torch.from_numpy, (problem.X, problem.y)), lambdas(network)),
         **options,
     )
 
@@ -79,7 +81,7 @@ def peers_at(problem, **options):
 def test_both_costs_are_the_cost(name):
     problem = Problem(SMALL[name])
     peers = peers_at(problem)
-    expected = problem.hand.cost_and_gradients(problem.X, problem.y, LAM).cost
+    expected = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).cost
     tensors = {name: torch.from_numpy(array) for name, array in problem.hand.parameters.items()}
     assert math.isclose(peers.cost(problem.hand.parameters), expected, rel_tol=1e-14)
     assert math.isclose(float(peers.torch_cost(tensors)), expected, rel_tol=1e-14)
@@ -88,7 +90,7 @@ def test_both_costs_are_the_cost(name):
 def test_all_peers_accept_the_correct_gradient_and_reject_another():
     problem = Problem(Network("sigmoid", inputs=7, loss="sigmoid"))
     peers = peers_at(problem)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, LAM).gradients
+    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     assert peers.judge(gradients) == dict.fromkeys(planted_bugs.NAMES, True)
     assert peers.judge(gradients | {"W1": 2 * gradients["W1"]}) == dict.fromkeys(planted_bugs.NAMES, False)
     assert peers.judge(gradients | {"b1": gradients["b1"] * np.nan}) == dict.fromkeys(planted_bugs.NAMES, False)
@@ -98,7 +100,7 @@ def test_without_slow_mode_no_difference_is_taken_at_an_entry():
     """Not even for the message of fast mode about a gradient that it rejects."""
     problem = Problem(Network("sigmoid", inputs=300, loss="sigmoid"))
     peers = peers_at(problem, slow=False)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, LAM).gradients
+    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     calls, honest = [], peers.torch_cost
     peers.torch_cost = lambda p: calls.append(1) or honest(p)
     accepted = peers.judge(gradients | {"b1": 2 * gradients["b1"]})
@@ -110,7 +112,7 @@ def test_slow_mode_sees_every_entry_and_keeps_its_numerical_jacobian(monkeypatch
     """A wrong entry of 1e-3 that a difference quotient sees; the second judgement evaluates the cost a few times only."""
     problem = Problem(Network("sigmoid", inputs=7, loss="sigmoid"))
     peers = peers_at(problem)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, LAM).gradients
+    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     peers.judge(gradients)
     calls, honest = [], peers.torch_cost
     monkeypatch.setattr(peers, "torch_cost", lambda p: calls.append(1) or honest(p))
