@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import json
 import os
 import pty
@@ -13,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call
+from conftest import call, narrow
 
 import compare
-import manual.mlp
+from benchmarks.bugs import BUGS
+from benchmarks.places import arguments
 from gradcheck import oracles
 from manual import layers, losses
+from networks import NAMED
 from training import data
 
 ROOT = Path(__file__).parent.parent
@@ -37,191 +38,51 @@ def failing_tensors(result):
     return {tensor["name"] for network in result["networks"] for tensor in network["tensors"] if tensor["fail"]}
 
 
-# Each planted bug: the network, the tensors that it makes wrong (None: some, W1 among them), and the patched function.
-BUGS = {}
+# Of the catalogue of planted bugs, those that a run of this length has room for.
+PLANTED = (
+    "penalty_missing_on_layer_1",
+    "penalty_halved_on_layer_2",
+    "mean_over_the_batch_missing",
+    "sign_flipped_at_the_relu",
+    "product_transposed",
+    "relu_mask_from_the_upstream_gradient",
+    "variance_path_missing",
+    "mean_path_missing",
+    "batch_norm_with_n_minus_1",
+    "gamma_and_beta_swapped",
+    "bias_gradient_averaged_twice",
+    "one_entry_off_by_one_part_in_a_million",
+    "one_entry_off_by_one_part_in_a_billion",
+    "one_row_zero",
+    "sigmoid_without_1_over_K",
+    "last_image_left_out_of_the_weights",
+    "one_bias_not_a_number",
+    "lambda_of_the_first_layer_everywhere",
+    "penalty_of_the_absolute_value",
+    "relu_mask_missing_at_layer_3",
+)
 
 
-def bug(network, tensors, module, name):
-    def plant(function):
-        original = getattr(module, name)
-
-        takes = [parameter for parameter in inspect.signature(original).parameters if parameter != "out"]
-
-        def planted(*arguments):
-            return function(original, *arguments[: len(takes)])
-
-        BUGS[function.__name__] = (network, tensors, module, name, planted)
-        return function
-
-    return plant
-
-
-@bug(PLAIN, {"W1"}, losses, "l2_penalty_backward")
-def penalty_missing_on_layer_1(original, W, lam_l):
-    return original(W, lam_l) * (W.shape[1] != 3072)
-
-
-@bug(PLAIN, {"W2"}, losses, "l2_penalty_backward")
-def penalty_halved_on_layer_2(original, W, lam_l):
-    return original(W, lam_l) * (0.5 if W.shape == (4, 4) else 1)
-
-
-@bug(PLAIN, {"W1", "b1", "W2", "b2", "W3", "b3"}, losses, "softmax_cross_entropy_backward")
-def mean_over_the_batch_missing(original, cache):
-    return original(cache) * 20
-
-
-# At both ReLUs: below the second, the two signs cancel.
-@bug(PLAIN, {"W2", "b2"}, layers, "relu_backward")
-def sign_flipped_at_the_relu(original, dA, active):
-    return -original(dA, active)
-
-
-@bug(PLAIN, {"W1", "b1"}, layers, "linear_backward_input")
-def product_transposed(original, dS, cache):
-    _, W = cache
-    return dS @ W.T if W.shape == (4, 4) else original(dS, cache)
-
-
-@bug(PLAIN, {"W1", "b1", "W2", "b2"}, layers, "relu_backward")
-def relu_mask_from_the_upstream_gradient(original, dA, active):
-    return dA * (dA > 0)
-
-
-@bug(BN, {"W1", "W2", "gamma1", "beta1"}, layers, "batch_norm_backward")
-def batch_norm_without_its_variance_path(original, dout, cache):
-    _, dgamma, dbeta = original(dout, cache)
-    _, inv_std, gamma = cache
-    dS_hat = dout * gamma
-    return inv_std * (dS_hat - dS_hat.mean(axis=0)), dgamma, dbeta
-
-
-@bug(BN, None, layers, "batch_norm_backward")
-def batch_norm_without_its_mean_path(original, dout, cache):
-    _, dgamma, dbeta = original(dout, cache)
-    S_hat, inv_std, gamma = cache
-    dS_hat = dout * gamma
-    return inv_std * (dS_hat - S_hat * (dS_hat * S_hat).mean(axis=0)), dgamma, dbeta
-
-
-@bug(BN, None, layers, "batch_norm_backward")
-def batch_norm_with_n_minus_1(original, dout, cache):
-    _, dgamma, dbeta = original(dout, cache)
-    S_hat, inv_std, gamma = cache
-    dS_hat, n = dout * gamma, len(dout)
-    return inv_std * (dS_hat - (dS_hat.sum(axis=0) + S_hat * (dS_hat * S_hat).sum(axis=0)) / (n - 1)), dgamma, dbeta
-
-
-@bug(BN, {"gamma1", "beta1", "gamma2", "beta2"}, layers, "batch_norm_backward")
-def gamma_and_beta_swapped(original, dout, cache):
-    dS, dgamma, dbeta = original(dout, cache)
-    return dS, dbeta, dgamma
-
-
-@bug(PLAIN, {"b1", "b2", "b3"}, layers, "linear_backward")
-def bias_gradient_averaged_twice(original, dS, cache):
-    dW, db = original(dS, cache)
-    return dW, db / len(dS)
-
-
-@bug(PLAIN, {"W1"}, layers, "linear_backward")
-def one_entry_off_by_one_part_in_a_million(original, dS, cache):
-    dW, db = original(dS, cache)
-    if dW.shape[1] == 3072:
-        dW[2, 1234] *= 1 + 1e-6
-    return dW, db
-
-
-@bug(PLAIN, {"W2"}, layers, "linear_backward")
-def one_row_zero(original, dS, cache):
-    dW, db = original(dS, cache)
-    if dW.shape == (4, 4):
-        dW[1] = 0
-    return dW, db
-
-
-@bug(SIGMOID, {"W1", "b1", "W2", "b2"}, losses, "binary_cross_entropy_backward")
-def sigmoid_without_1_over_K(original, cache):
-    return original(cache) * 10
-
-
-@bug(PLAIN, {"W1", "W2", "W3"}, layers, "linear_backward")
-def last_image_left_out_of_the_weights(original, dS, cache):
-    _, db = original(dS, cache)
-    return dS[:-1].T @ cache[0][:-1], db
-
-
-@bug(PLAIN, {"b3"}, layers, "linear_backward")
-def one_bias_not_a_number(original, dS, cache):
-    dW, db = original(dS, cache)
-    if len(db) == 10:
-        db[3] = np.nan
-    return dW, db
-
-
-@bug(PLAIN, {"W2", "W3"}, manual.mlp, "backward")
-def lambda_of_the_first_layer_everywhere(original, network, parameters, caches, loss_cache, lam):
-    return original(network, parameters, caches, loss_cache, lam[0] if np.ndim(lam) else lam)
-
-
-@bug(BN, {"W1"}, manual.mlp, "backward")
-def penalty_of_the_absolute_value(original, network, parameters, caches, loss_cache, lam):
-    gradients = original(network, parameters, caches, loss_cache, lam)
-    return gradients | {"W1": gradients["W1"] + 1e-3 * np.sign(parameters["W1"])}
-
-
-CAUSES = {
-    "penalty_missing_on_layer_1": {"W1": "the penalty's 2*lambda*W1 is missing"},
-    "penalty_halved_on_layer_2": {"W2": "it has lambda*W2 where the cost's derivative is 2*lambda*W2"},
-    "mean_over_the_batch_missing": {
-        "b3": "all that comes from the loss is multiplied by 20: the mean over the 20 images is missing",
-        "W1": "it follows from layer 3, where all that comes from the loss is multiplied by 20",
-    },
-    "sign_flipped_at_the_relu": {"W2": "the sign is wrong at the ReLU"},
-    "product_transposed": {"W1": "W2 is transposed in the product", "b1": "W2 is transposed in the product"},
-    "relu_mask_from_the_upstream_gradient": {
-        "W1": "the mask of the ReLU is taken from the gradient",
-        "b2": "the mask of the ReLU is taken from the gradient",
-    },
-    "batch_norm_without_its_variance_path": {
-        "W2": "the path through the batch's variance is missing",
-        "W1": "the path through the batch's variance is missing",
-    },
-    "batch_norm_without_its_mean_path": {"W2": "the path through the batch's mean is missing"},
-    "batch_norm_with_n_minus_1": {"W2": "n - 1 stands for n, in the backward pass of batch norm"},
-    "gamma_and_beta_swapped": {"gamma1": "it is the gradient of beta1", "beta2": "it is the gradient of gamma2"},
-    "bias_gradient_averaged_twice": {"b1": "multiplied by 1/20: it is averaged over the 20 images twice"},
-    "one_entry_off_by_one_part_in_a_million": {"W1": "the single entry [2, 1234] is wrong, 1.000001 times"},
-    "one_row_zero": {"W2": "row 1 alone is zero"},
-    "sigmoid_without_1_over_K": {"W2": "multiplied by 10: the mean over the 10 classes is missing"},
-    "last_image_left_out_of_the_weights": {"W1": "image 19 of the batch is left out", "W3": "image 19 of the batch"},
-    "one_bias_not_a_number": {"b3": "it is not finite everywhere"},
-    "lambda_of_the_first_layer_everywhere": {"W2": "its penalty takes the lambda of layer 1"},
-    "penalty_of_the_absolute_value": {"W1": "0.001 * sign(W1), as of an absolute value, is added"},
-}
-
-
-@pytest.mark.parametrize("name", BUGS)
-def test_planted_bug_is_found(monkeypatch, capsys, tmp_path, name):
-    network, tensors, module, function, planted = BUGS[name]
-    monkeypatch.setattr(module, function, planted)
-    code, out, err = call(compare.main, capsys, *network, "--json", tmp_path / "result.json")
+@pytest.mark.parametrize("bug", [BUGS[name] for name in PLANTED], ids=PLANTED)
+def test_planted_bug_is_found(capsys, tmp_path, bug):
+    network = narrow(NAMED[bug.network])
+    with bug.planted(network.depth):
+        code, out, err = call(compare.main, capsys, *arguments(network), "--json", tmp_path / "result.json")
     assert (code, err) == (1, "")
     result = json.loads((tmp_path / "result.json").read_text())
     assert not any(network["faults"] for network in result["networks"])  # the bug ran, and did not merely break the code
     found = failing_tensors(result)
-    assert "W1" in found if tensors is None else found == tensors
+    assert found == bug.tensors
     diagnoses = {row["name"]: row["diagnosis"] for network in result["networks"] for row in network["tensors"]}
     for tensor in found:
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
         assert diagnoses[tensor].startswith(f"{tensor}: ")
         assert diagnoses[tensor] in out
     assert "the hand-written backward is wrong" in out
-    for tensor, cause in CAUSES[name].items():
-        assert cause in diagnoses[tensor]
+    assert bug.judge(diagnoses) == "right"
     assert not any(sentence for tensor, sentence in diagnoses.items() if tensor not in found)
     assert "FAIL" in out
-    if name == "one_entry_off_by_one_part_in_a_million":
+    if bug.name == "one_entry_off_by_one_part_in_a_million":
         assert "1 of 12,288 entries, [2, 1234] is " in out
 
 
