@@ -42,6 +42,19 @@ def load(source, name):
     return module
 
 
+# The words by which a diagnosis names each cause.
+WORDS = {
+    "constant factor": r"multiplied by (?!-1\b)",
+    "sign": r"multiplied by -1\b|sign is wrong",
+    "swapped tensors": r"it is the gradient of",
+    "transposed": r"transposed",
+    "single entry": r"the single entry \[",
+    "row/column": r"(row|column) \d+ alone",
+    "mean path": r"the path through a mean",
+    "variance path": r"the path through a variance",
+}
+
+
 def bugs(example, *rows):
     return [
         ExampleBug(f"{example}: {name}", example, right, wrong, frozenset(tensors.split()), cause)
@@ -52,9 +65,9 @@ def bugs(example, *rows):
 BUGS = (
     *bugs(
         "layer_norm",
-        ("no path through the variance", " - through_var)", ")", "x", None),
-        ("no path through the mean", " - through_mean", "", "x", None),
-        ("d - 1 for d in the variance path", "through_var = x_hat", "through_var = d / (d - 1) * x_hat", "x", None),
+        ("no path through the variance", " - through_var)", ")", "x", "variance path"),
+        ("no path through the mean", " - through_mean", "", "x", "mean path"),
+        ("d - 1 for d in the variance path", "through_var = x_hat", "through_var = d / (d - 1) * x_hat", "x", "variance path"),
         ("mean over the batch instead of the features", "dx_hat.mean(axis=1, keepdims=True)", "dx_hat.mean(axis=0)", "x", None),
         ("gamma forgotten on the way down", "dx_hat = dout * gamma", "dx_hat = dout", "x", None),
         ("gamma and beta swapped", "return dx, dgamma, dbeta", "return dx, dbeta, dgamma", "gamma beta", "swapped tensors"),

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import torch
 
 import compare
 import twins
+from benchmarks.example_bugs import WORDS
 from benchmarks.peers import Peers, network_cost
 from manual import mlp
 from networks import NAMED, nonzero_state
@@ -49,17 +51,6 @@ class NetworkPlace:
         return bug.judge(diagnoses)
 
 
-# The words of a diagnosis that name each kind of bug in an example.
-KINDS = {
-    "constant factor": ("multiplied by",),
-    "swapped tensors": ("it is the gradient of",),
-    "transposed": ("transposed",),
-    "single entry": ("the single entry",),
-    "row/column": ("row ", "column "),
-    "sign": ("the sign is wrong",),
-}
-
-
 class ExamplePlace:
     """A module of `examples/`, a pair for compare.py; a bug has another `source`, with other `gradients(parameters)`.
 
@@ -94,7 +85,7 @@ class ExamplePlace:
         said = [sentence for sentence in diagnoses.values() if sentence]
         if not said:
             return "none"
-        return "right" if all(any(words in sentence for words in KINDS.get(bug.cause, ())) for sentence in said) else "wrong"
+        return "right" if bug.cause and all(re.search(WORDS[bug.cause], sentence) for sentence in said) else "wrong"
 
 
 def arguments(network):

@@ -63,6 +63,32 @@ def suspicions(hand, truth, rounding, name, parameter):
     for direction, of in ((parameter, name), (np.sign(parameter), f"sign({name})"), (np.ones_like(parameter), "1")):
         c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), TINY)
         yield f"hand - reference is {c:.6g} * {of}: a term of that form is missing or too much", reference + c * direction
+    for axis in range(hand.ndim):
+        yield from missing_paths(hand, reference, name, parameter, axis)
+
+
+def missing_paths(hand, reference, name, parameter, axis):
+    """Suspicions of a normalisation over an axis: its mean and its variance depend on every entry there.
+
+    The path through the mean adds the same number to each of them, the path through the variance a multiple of what was centred.
+    """
+    if hand.shape[axis] < 4:  # with fewer, two numbers a line explain nearly anything
+        return
+    error = hand - reference
+    constant = np.broadcast_to(error.mean(axis, keepdims=True), error.shape)
+    centred = parameter - parameter.mean(axis, keepdims=True)
+    multiple = (error * centred).sum(axis, keepdims=True) / np.maximum((centred**2).sum(axis, keepdims=True), TINY) * centred
+    line = f"along axis {axis}"
+    yield f"hand - reference is constant {line}: the path through a mean over it is missing, or wrong", reference + constant
+    yield (
+        f"hand - reference is a multiple of {name} less its mean {line}: the path through a variance over it is missing, or wrong",
+        reference + multiple,
+    )
+    yield (
+        f"hand - reference is a constant and a multiple of {name} less its mean {line}: the paths through a mean and a "
+        "variance over it are missing, or wrong",
+        reference + constant + multiple,
+    )
 
 
 def forms(hand, reference, rounding, gradients, name, penalty=None):
@@ -83,13 +109,15 @@ def forms(hand, reference, rounding, gradients, name, penalty=None):
         yield "it is transposed", reference.swapaxes(-1, -2)
     if hand.ndim > 2:
         yield "its last two axes are reversed, as of a kernel that is not flipped", reference[..., ::-1, ::-1]
-    if hand.ndim == 2:
-        for axis, word in ((0, "row"), (1, "column")):
-            lines = np.flatnonzero(differs.any(axis=1 - axis))
-            if len(lines) == 1 and len(where) > 1:
+    for axis in range(hand.ndim):
+        word = ("row", "column")[axis] if hand.ndim == 2 else f"axis {axis}, index"
+        if hand.ndim > 1:
+            lines = np.flatnonzero(differs.any(axis=tuple(other for other in range(hand.ndim) if other != axis)))
+            if len(lines) == 1 and len(where) > 1 and hand.shape[axis] > 1:
                 data = np.take(hand if penalty is None else hand - penalty, lines[0], axis)
                 words = "zero" if penalty is None else "zero, but for the penalty"
                 yield f"{word} {lines[0]} alone is {words if np.abs(data).max() <= rounding else 'wrong'}", hand
+    if hand.ndim == 2:
         for axis, word in ((0, "rows"), (1, "columns")):
             order = matching(hand, reference, axis)
             if order is not None:

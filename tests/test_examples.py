@@ -10,22 +10,12 @@ import torch
 from conftest import call
 
 import compare
-from benchmarks.example_bugs import BUGS, EXAMPLES, load
+from benchmarks.example_bugs import BUGS, EXAMPLES, WORDS, load
 
 CORRECT = ("layer_norm", "attention", "convolution", "lstm_cell", "custom_function")
 ORACLES = {"autograd", "complex-step", "central-difference"}
 MASK = "the mask of the ReLU is taken from the gradient instead of the activation"
 HALF = "it has lambda*W1 where the cost's derivative is 2*lambda*W1"
-
-# The words by which a diagnosis names each cause of `example_bugs`.
-WORDS = {
-    "constant factor": r"multiplied by (?!-1\b)",
-    "sign": r"multiplied by -1\b|sign is wrong",
-    "swapped tensors": r"it is the gradient of",
-    "transposed": r"transposed",
-    "single entry": r"the single entry \[",
-    "row/column": r"(row|column) \d+ alone",
-}
 
 every_bug = pytest.mark.parametrize("bug", [pytest.param(bug, id=bug.name) for bug in BUGS])
 
