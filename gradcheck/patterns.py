@@ -70,7 +70,7 @@ def suspicions(hand, truth, rounding, name, parameter):
 def missing_paths(hand, reference, name, parameter, axis):
     """Suspicions of a normalisation over an axis: its mean and its variance depend on every entry there.
 
-    The path through the mean adds the same number to each of them, the path through the variance a multiple of what was centred.
+    The path through the mean adds the same number to each, the path through the variance a multiple of what was centred.
     """
     if hand.shape[axis] < 4:  # with fewer, two numbers a line explain nearly anything
         return
@@ -78,17 +78,13 @@ def missing_paths(hand, reference, name, parameter, axis):
     constant = np.broadcast_to(error.mean(axis, keepdims=True), error.shape)
     centred = parameter - parameter.mean(axis, keepdims=True)
     multiple = (error * centred).sum(axis, keepdims=True) / np.maximum((centred**2).sum(axis, keepdims=True), TINY) * centred
-    line = f"along axis {axis}"
-    yield f"hand - reference is constant {line}: the path through a mean over it is missing, or wrong", reference + constant
-    yield (
-        f"hand - reference is a multiple of {name} less its mean {line}: the path through a variance over it is missing, or wrong",
-        reference + multiple,
-    )
-    yield (
-        f"hand - reference is a constant and a multiple of {name} less its mean {line}: the paths through a mean and a "
-        "variance over it are missing, or wrong",
-        reference + constant + multiple,
-    )
+    less, where = f"a multiple of {name} less its mean", f"along axis {axis}"
+    for what, path, added in (
+        ("a constant", "path through a mean over it is", constant),
+        (less, "path through a variance over it is", multiple),
+        (f"a constant and {less}", "paths through a mean and a variance over it are", constant + multiple),
+    ):
+        yield f"hand - reference is {what} {where}: the {path} missing, or wrong", reference + added
 
 
 def forms(hand, reference, rounding, gradients, name, penalty=None):
