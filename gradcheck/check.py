@@ -177,7 +177,8 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
     for found in estimates.values():
         crossed |= found.crossed
         if found.tie is not None:
-            inside, outside = verdict.between(hand, found.tie, [derivatives[o] for o in verdict.EXACT if o in derivatives])
+            exact = [derivatives[o] for o in verdict.EXACT if o in derivatives]
+            inside, outside = verdict.between(hand, found.tie, exact, rounding)
     total = int(np.prod(shape))
     if comparisons:
         counts = verdict.count(comparisons, crossed, inside, outside, subject.switched)

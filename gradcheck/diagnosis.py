@@ -95,6 +95,8 @@ def diagnose(cases, wrong):
     gradient is right where it is.
     """
     found, above = {}, [None] * len(cases)
+    # What is PyTorch's gradient and fails by another oracle shows no pattern.
+    wrong = [name for name in wrong if not all(case.is_right(name) for case in cases)]
     for layer in range(cases[0].depth, 0, -1):
         own = [name for name in wrong if int(re.search(r"\d+$", name).group()) == layer]
         above = believed_by_all([believed_upstreams(c, layer, a) for c, a in zip(cases, above, strict=True)]) if own else None

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch._decomp import get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from gradcheck.noisy import Noise
 
@@ -32,6 +33,25 @@ IN_ONE_PIECE = get_decompositions(
         aten.binary_cross_entropy_with_logits,
     ]
 )
+SUMS = (aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
+
+
+def var_mean(x, dim, *, correction=1, keepdim=False):
+    """As `torch.var_mean`, in pieces: the rounding of the mean moves all that is centred by it."""
+    mean = x.mean(dim, keepdim=True)
+    centred = x - mean
+    var = (centred * centred).sum(dim, keepdim=keepdim) / (x.numel() // mean.numel() - correction)
+    return var, mean if keepdim else mean.squeeze(dim)
+
+
+IN_ONE_PIECE[aten.var_mean.correction] = var_mean
+
+
+def partial_sums(x, dims):
+    """The sums of x over `dims` as a loop passes them: an array like x, each entry the sum of those up to it."""
+    last = tuple(range(-len(dims), 0))
+    moved = x.movedim(dims, last)
+    return moved.flatten(-len(dims)).cumsum(-1).reshape(moved.shape).movedim(last, dims)
 
 
 class RoundingNoise(TorchDispatchMode):
@@ -48,22 +68,32 @@ class RoundingNoise(TorchDispatchMode):
         if function in IN_ONE_PIECE:
             with self:
                 return IN_ONE_PIECE[function](*arguments, **(keywords or {}))
+        if function in SUMS and self.unit and arguments[0].is_floating_point() and arguments[0].ndim:
+            arguments = (self.changed_on_the_way(*arguments[:2]), *arguments[1:])
         out = function(*arguments, **(keywords or {}))
         if function is aten.relu.default:
             self.patterns.append(out > 0)
         elif isinstance(out, torch.Tensor) and out.dtype == torch.bool:
             self.patterns.append(out)
-        return torch.utils._pytree.tree_map_only(torch.Tensor, self.change, out) if self.computes(function) else out
+        if not self.computes(function):
+            return out
+        # A tree of one leaf without the tree: most results are.
+        return self.change(out) if isinstance(out, torch.Tensor) else tree_map_only(torch.Tensor, self.change, out)
 
     def computes(self, function):
         """Views, copies and fills round nothing; results written in place belong to somebody else."""
         return self.unit and not function.is_view and not function._schema.is_mutable
 
     def change(self, out):
-        if not out.is_floating_point():
-            return out
-        signs = torch.randint(0, 2, out.shape, generator=self.generator).to(out) * 2 - 1
-        return out * (1 + 2 * self.unit * signs)
+        return out + 2 * self.unit * self.signs(out) * out if out.is_floating_point() else out
+
+    def changed_on_the_way(self, x, dims=()):
+        """x such that its sum is one in which each partial sum was rounded."""
+        dims = tuple(dims) or tuple(range(x.ndim))
+        return x + 2 * self.unit * self.signs(x) * partial_sums(x, dims)
+
+    def signs(self, x):
+        return torch.randint(0, 2, x.shape, generator=self.generator).to(x) * 2 - 1
 
 
 def rounding_uncertainty(evaluate, inputs, dtype):

@@ -61,19 +61,22 @@ def compare(hand, reference, uncertainty, rounding, resolved, size):
         return Comparison(absolute, absolute / scale, allowed / scale, shows, decided, agrees)
 
 
-def between(hand, tie, exact):
+def between(hand, tie, exact, rounding):
     """Which entries lie at an exact tie, `hand` (cases, entries) within what is right there in all cases, and which beyond it.
 
-    `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie.
+    `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie;
+    `rounding` is that of `hand`.
     `exact` are the derivatives by the exact oracles, a list: where several ReLUs are tied, the two conventions, all inactive
     (theirs) and all active (left + right - theirs), need not lie between the one-sided derivatives, and are right as well.
     """
     ends = [tie.left, tie.right]
     for derivative in exact:
         ends += [derivative, tie.left + tie.right - derivative]
+    slack = tie.slack + rounding
     with np.errstate(invalid="ignore"):
-        inside = (hand >= np.min(ends, axis=0) - tie.slack) & (hand <= np.max(ends, axis=0) + tie.slack)  # (cases, entries)
-    return inside.all(axis=0), (np.isfinite(tie.slack) & ~inside).any(axis=0)
+        inside = (hand >= np.min(ends, axis=0) - slack) & (hand <= np.max(ends, axis=0) + slack)  # (cases, entries)
+    known = np.isfinite(tie.left + tie.right + slack)  # a further kink on one side leaves that side unknown
+    return inside.all(axis=0), (known & ~inside).any(axis=0)
 
 
 def count(comparisons, crossed, inside, outside, switched=False):

@@ -181,8 +181,19 @@ def test_several_ties_have_both_conventions():
     tie = oracles.Tie(left, right, np.zeros((1, 1)))
     hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
     for hand, inside in hands.items():
-        assert verdict.between(np.array([[hand]]), tie, [off]) == (inside, not inside)
-    assert verdict.between(off, tie, []) == (False, True)
+        assert verdict.between(np.array([[hand]]), tie, [off], 0.0) == (inside, not inside)
+    assert verdict.between(off, tie, [], 0.0) == (False, True)
+
+
+def test_tie_allows_for_the_rounding_of_hand():
+    tie, hand = oracles.Tie(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
+    assert verdict.between(hand, tie, [], np.array([[1e-6]])) == (True, False)
+    assert verdict.between(hand, tie, [], np.array([[1e-8]])) == (False, True)
+
+
+def test_tie_with_one_side_unknown_judges_nothing():
+    tie, hand = oracles.Tie(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
+    assert verdict.between(hand, tie, [], 0.0) == (False, False)
 
 
 @pytest.mark.parametrize("seed", range(50))

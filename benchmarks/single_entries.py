@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""One entry of one tensor of a hand gradient is off by a share of 1e-3, 1e-6 or 1e-9: does the check find it, and it alone?
+
+Found means that the verdict is fail, with one failing entry, in that tensor, at that index. Entries are drawn among those
+that can carry such an error: a derivative that is exactly 0 has no relative error, and one that is nothing but rounding no
+visible one. How many can't is in the table. Run from the project's folder: python -m benchmarks.single_entries.
+"""
+
+import time
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import track
+
+import twins
+from benchmarks.random_networks import draw
+from gradcheck.check import ENTRYWISE, derivative_sizes, estimate, examine, nothing, tensor_row
+from gradcheck.network import NetworkSubject
+from networks import NAMED, nonzero_state
+from reporting.tables import markdown
+
+ERRORS = (1e-3, 1e-6, 1e-9)
+LAMS = (0.0, 0.01)
+BATCH = 20
+# Planted in each tensor of a named network, for each size; in a random network it is one.
+ENTRIES = 2
+# Correct entries looked at beside the planted one, in every tensor.
+OTHERS = 4
+RANDOM_NETWORKS = 30
+
+
+class Planted:
+    """A hand-written twin with one entry of its gradient multiplied by 1 + `error`."""
+
+    def __init__(self, hand, tensor, entry, error):
+        self.hand, self.tensor, self.entry, self.error = hand, tensor, entry, error
+        self.state, self.load_state = hand.state, hand.load_state
+
+    def cost_and_gradients(self, X, y, lam):
+        answer = self.hand.cost_and_gradients(X, y, lam)
+        answer.gradients[self.tensor].flat[self.entry] *= 1 + self.error
+        return answer
+
+
+class Subject(NetworkSubject):
+    """A network whose rounding, the slow part for a few entries, is measured once for all errors planted in it."""
+
+    @cached_property
+    def rounding(self):
+        return super().loss_rounding()
+
+    def loss_rounding(self):
+        return self.rounding
+
+
+class Count(NamedTuple):
+    """Of one size of error in one network: how many of its entries can't carry it, how many were planted, which were missed."""
+
+    cannot: int
+    planted: int
+    missed: list
+
+
+def visible(subject):
+    """By tensor, the smallest relative error that shows in each entry: infinite where it can carry none."""
+    cases, _ = subject.ask()
+    entries = {tensor: np.arange(array.size) for tensor, array in subject.parameters.items()}
+    found = {t: {"autograd": estimate(subject, "autograd", t, every, cases, nothing)} for t, every in entries.items()}
+    sizes = derivative_sizes(cases, found)
+    return {t: tensor_row(subject, t, entries[t], cases, found[t], sizes[t])[1] for t in entries}
+
+
+def plant(subject, errors=ERRORS, entries=ENTRIES, tensors=None, seed=0):
+    """A Count for each of `errors`, with so many entries planted in each tensor, or each of `tensors`, one at a time."""
+    rng, hand, shows = np.random.default_rng([seed, 5]), subject.hand, visible(subject)
+    counts = []
+    for error in errors:
+        planted, missed = 0, []
+        for tensor in shows if tensors is None else tensors:
+            carriers = np.flatnonzero(shows[tensor] < error)
+            for entry in rng.choice(carriers, min(entries, len(carriers)), replace=False):
+                planted += 1
+                if not found(subject, hand, tensor, entry, error, rng):
+                    missed.append(f"{subject.name} {tensor}, entry {entry}, {error:g}")
+        counts.append(Count(sum(int((each >= error).sum()) for each in shows.values()), planted, missed))
+    return counts
+
+
+def found(subject, hand, tensor, entry, error, rng):
+    """Whether the check of this one planted error finds it and nothing else."""
+    sizes = {name: array.size for name, array in subject.parameters.items()}
+    sample = {name: rng.choice(size, min(OTHERS, size), replace=False) for name, size in sizes.items()}
+    subject.sample = {name: np.union1d(some, [entry] if name == tensor else []).astype(int) for name, some in sample.items()}
+    subject.hand = Planted(hand, tensor, entry, error)
+    result = examine(subject, ENTRYWISE)
+    wrong = [(row["name"], row["fail"]) for row in result.tensors if row["fail"]]
+    if (result.verdict, result.faults, wrong) != ("fail", [], [(tensor, 1)]):
+        return False
+    worst = next(row for row in result.tensors if row["fail"])["oracles"]["complex-step"]["worst"]["index"]
+    return np.ravel_multi_index(worst, subject.parameters[tensor].shape) == entry
+
+
+def named_subject(network, seed=0):
+    """One of the seven networks at full size, at random parameters and inputs."""
+    rng = np.random.default_rng([seed, 2])
+    X, y = rng.standard_normal((BATCH, network.inputs)), rng.integers(0, network.outputs, BATCH)
+    return Subject(network.name, *twins.build(network, nonzero_state(network, seed=seed)), X, y, LAMS)
+
+
+def random_subjects(count):
+    """Small random networks in float64. None with a unit at its kink: there more than one gradient is right."""
+    seed = 0
+    while count:
+        drawn = draw(seed)
+        if drawn.dtype == "float64" and not {"biases 0", "exact ties"} & set(drawn.kinds):
+            yield Subject(drawn.network.name, *drawn.twins(), drawn.X, drawn.y, [drawn.lam])
+            count -= 1
+        seed += 1
+
+
+def row_of(name, subjects, results):
+    """A row of the table, for one network or for many together."""
+    cells = [name, f"{sum(len(s.parameters) for s in subjects):,}"]
+    cells.append(f"{sum(array.size for s in subjects for array in s.parameters.values()):,}")
+    cells.append(" / ".join(f"{sum(counts[k].cannot for counts in results):,}" for k in range(len(ERRORS))))
+    for k in range(len(ERRORS)):
+        planted = sum(counts[k].planted for counts in results)
+        cells.append(f"{planted - sum(len(counts[k].missed) for counts in results):,} of {planted:,}")
+    return tuple(cells)
+
+
+def main():
+    started = time.perf_counter()
+    sizes = [f"{error:g}" for error in ERRORS]
+    rows = [("network", "tensors", "entries", f"cannot carry {' / '.join(sizes)}", *(f"found at {size}" for size in sizes))]
+    missed = []
+    for network in track(NAMED.values(), "", transient=True):
+        subject = named_subject(network)
+        counts = plant(subject)
+        rows.append(row_of(network.name, [subject], [counts]))
+        missed += [each for count in counts for each in count.missed]
+    subjects = list(random_subjects(RANDOM_NETWORKS))
+    results = [plant(subject, entries=1) for subject in track(subjects, "", transient=True)]
+    rows.append(row_of(f"{RANDOM_NETWORKS} random networks", subjects, results))
+    missed += [each for counts in results for count in counts for each in count.missed]
+    print("\n".join([markdown(rows), "", *(f"missed: {each}" for each in missed)]))
+    print(f"{len(missed)} missed, in {time.perf_counter() - started:.0f} s")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
