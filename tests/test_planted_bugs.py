@@ -157,7 +157,14 @@ def test_command_prints_the_table_and_writes_its_data(capsys, tmp_path):
         "yes",
         "right",
     ]
-    assert [cell.strip() for cell in lines[4].split("|")[1:7]] == ["**found, of 2**", "", "", "2", "2", "2 right"]
+    assert [cell.strip() for cell in lines[4].split("|")[1:7]] == [
+        "**found, of 2**",
+        "",
+        "",
+        "2",
+        "2",
+        "2 right; 0 have no form",
+    ]
     assert "| **all**" in lines[-1]
     assert [cell.strip() for cell in lines[-1].split("|")[2:4]] == ["0 of 1", "0 of 1"]
     result = json.loads(file.read_text())
