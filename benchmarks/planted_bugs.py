@@ -91,6 +91,7 @@ def bug_row(name, place, bug):
         "wrong": [row["name"] for row in found["tensors"] if row["name"] in bug.tensors],
         "found": found["verdict"] == "fail" and not found["faults"],
         "tensors_right": diagnoses.keys() == bug.tensors,
+        "has_form": bool(bug.cause),
         "cause": place.cause(bug, diagnoses),
         "diagnoses": diagnoses,
         "peers": {checker: not passes for checker, passes in accepted.items()},
@@ -98,14 +99,15 @@ def bug_row(name, place, bug):
 
 
 def bug_table(rows, peers):
-    """The bugs as Markdown, with the sums underneath."""
+    """The bugs as Markdown, with the sums underneath. Of a bug without a form nobody could tell the cause."""
     table = [("bug", "planted in", "wrong", "ours: found", "tensors", "cause", *peers)]
     for row in rows:
         wrong = " ".join(row["wrong"]) if len(row["wrong"]) <= 4 else f"{len(row['wrong'])} tensors"
-        cause = row["cause"] if row["cause"] == "right" else f"**{row['cause']}**"
+        cause = row["cause"] if row["cause"] == ("right" if row["has_form"] else "none") else f"**{row['cause']}**"
         others = [yes(row["peers"][name]) for name in peers]
         table.append((plain(row["bug"]), row["place"], wrong, yes(row["found"]), yes(row["tensors_right"]), cause, *others))
     causes = ", ".join(f"{count} {cause}" for cause, count in Counter(row["cause"] for row in rows).most_common())
+    causes += f"; {sum(not row['has_form'] for row in rows)} have no form"
     sums = [sum(row["found"] for row in rows), sum(row["tensors_right"] for row in rows), causes]
     sums += [sum(row["peers"][name] for row in rows) for name in peers]
     return markdown([*table, (f"**found, of {len(rows)}**", "", "", *map(str, sums))])

@@ -135,31 +135,14 @@ def test_published_rules_have_their_tolerance(rule, seen, unseen):
 
 def test_command_prints_the_table_and_writes_its_data(capsys, tmp_path):
     file = tmp_path / "bugs.json"
-    arguments = (
-        "two-layer",
-        "--width",
-        "2",
-        "--bugs",
-        "relu_mask_missing",
-        "penalty_missing",
-        "--without-slow",
-        "--seeds",
-        "1",
-    )
-    code, out, err = call(planted_bugs.main, capsys, *arguments, "--json", file)
+    bugs = ("--bugs", "relu_mask_missing", "penalty_missing")
+    arguments = ("two-layer", "--width", "2", *bugs, "--without-slow", "--seeds", "1", "--json", file)
+    code, out, err = call(planted_bugs.main, capsys, *arguments)
     assert (code, err) == (0, "")
-    lines = out.splitlines()
-    assert [cell.strip() for cell in lines[3].split("|")[1:7]] == [
-        "relu mask missing",
-        "two-layer",
-        "W1 b1",
-        "yes",
-        "yes",
-        "right",
-    ]
-    assert [cell.strip() for cell in lines[4].split("|")[1:7]] == ["**found, of 2**", "", "", "2", "2", "2 right"]
-    assert "| **all**" in lines[-1]
-    assert [cell.strip() for cell in lines[-1].split("|")[2:4]] == ["0 of 1", "0 of 1"]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
+    assert cells[3][:6] == ["relu mask missing", "two-layer", "W1 b1", "yes", "yes", "right"]
+    assert cells[4][:6] == ["**found, of 2**", "", "", "2", "2", "2 right; 0 have no form"]
+    assert cells[-1][:3] == ["**all**", "0 of 1", "0 of 1"]
     result = json.loads(file.read_text())
     assert [row["bug"] for row in result["bugs"]] == ["penalty_missing", "relu_mask_missing"]
     assert result["bugs"][0]["diagnoses"]["W1"].startswith("W1: the penalty's 2*lambda*W1 is missing")
