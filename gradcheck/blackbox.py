@@ -13,6 +13,7 @@ import numpy as np
 
 from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
+from gradcheck.differences import LADDER, Differences
 from gradcheck.faults import fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.patterns import diagnose_pair
@@ -22,16 +23,11 @@ from gradcheck.sweep import quotients
 # Seconds that the oracles may take before entries are sampled.
 BUDGET = 20.0
 
-# The steps of a difference, as multiples of a tensor's size; each tensor takes the median of the best at a few entries.
-LADDER = np.logspace(-1, -8, 15)
+# A tensor takes the median of the best steps at this many entries.
 TRIED = 3
-# An entry whose truncation error is over this many times its rounding error is tried with smaller steps, this many.
-ROUGH, SHRINK, RETRIES = 10, 8, 12
-# Derivatives from the left and the right that are less certain than this, relatively, say nothing.
-CERTAIN = 1e-2
 
-# Random directions over blocks of a tensor of which only a sample of entries is looked at.
-BLOCKS = 32
+# Random directions over blocks of a tensor of which only a sample of entries is looked at: at least and at most.
+BLOCKS = 4, 32
 
 # How the note on points that cost refuses begins.
 LEFT_OUT = "POINTS LEFT OUT"
@@ -51,10 +47,11 @@ class PairSubject:
         self.kept, self.restore = calls.kept, calls.restore
         self.notes, self.faults = [], []
         self.base, self.noise, seconds = self.cost_at_base()
+        self.differences = Differences(self.base, self.noise)
         has_reference = calls.pair.reference is not None
         takes_complex, complex_seconds = self.try_complex()
         self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
-        self.steps, self.rough = {}, set()
+        self.steps, self.kinked = {}, set()
         self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
 
     def cost_at_base(self):
@@ -114,8 +111,8 @@ class PairSubject:
 
     def confirmed(self, tensor, direction, derivative):
         """Whether the most certain central difference along the direction agrees with `derivative`."""
-        uncertainty, found, _, _ = self.best_difference(tensor, direction, LADDER * self.size(tensor))
-        return abs(found - derivative) <= 10 * uncertainty + 1e-8 * abs(derivative)
+        found = self.differences.best(self.cost_along(tensor, direction), LADDER * self.size(tensor))
+        return abs(found.derivative - derivative) <= 10 * found.uncertainty + 1e-8 * abs(derivative)
 
     def size(self, tensor):
         """A tensor's typical size, which its steps are multiples of."""
@@ -126,9 +123,9 @@ class PairSubject:
         dtype = complex if isinstance(step, complex) else float
         return {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
 
-    def cost_at(self, tensor, direction, step):
-        """The cost with `step` times the direction added to a tensor; not a number where cost can't say."""
-        return self.cost_or_nan(self.moved(tensor, direction, step))
+    def cost_along(self, tensor, direction):
+        """The cost by a step along the direction in a tensor; not a number where cost can't say."""
+        return lambda step: self.cost_or_nan(self.moved(tensor, direction, step))
 
     def cost_or_nan(self, arrays):
         try:
@@ -138,31 +135,6 @@ class PairSubject:
                 self.notes.append(f"{LEFT_OUT}: near the parameters, {error}")
             return np.nan
 
-    def difference(self, tensor, direction, step):
-        """The central difference along a direction, and the third difference of its stencil (see `oracles.py`)."""
-        before, after, further = (self.cost_at(tensor, direction, k * step) for k in (-1, 1, 2))
-        return (after - before) / (2 * step), further - 3 * after + 3 * self.base - before
-
-    @property
-    def floor(self):
-        """The rounding error of half a difference of two costs."""
-        return SIGMAS * self.noise / np.sqrt(2)
-
-    def best_difference(self, tensor, direction, steps):
-        """The central difference at that of `steps`, which fall, where rounding takes over from truncation.
-
-        Returns (uncertainty, derivative, step, truncation).
-        """
-        last = found = np.inf, np.nan, steps[0], np.inf
-        for step in steps:
-            derivative, third = self.difference(tensor, direction, step)
-            truncation = abs(third) / 3
-            last, found = found, ((truncation + self.floor) / step, derivative, step, truncation)
-            if truncation <= self.floor:
-                break  # From here on rounding alone grows.
-        # Larger steps may seem more certain: where the cost oscillates between them.
-        return min(found, last)
-
     def draw_sample(self, seconds_an_entry, budget, seed):
         """The flat indices that the slow oracles look at, by tensor; with a note where that is not all."""
         sizes = {name: array.size for name, array in self.parameters.items()}
@@ -170,14 +142,16 @@ class PairSubject:
         if total <= affordable:
             return {name: np.arange(size) for name, size in sizes.items()}
         # A power of two, the first of a fixed order: a run that is a little slower draws the same sample.
-        share, left, chosen = 2 ** int(np.log2(max(affordable, 1))), len(sizes), {}
+        share = 2 ** int(np.log2(max(affordable, 1)))
+        self.blocks = min(max(share // (2 * len(sizes)), BLOCKS[0]), BLOCKS[1])
+        left, chosen = len(sizes), {}
         for name, size in sorted(sizes.items(), key=lambda item: item[1]):
             count = min(size, max(SMALLEST_SAMPLE, share // left))
             order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(size)
             chosen[name] = np.sort(order[:count])
             share, left = max(share - count, 0), left - 1
         slow = [oracle for oracle in self.oracles if oracle != "autograd"]
-        blocks = "" if "autograd" in self.oracles else f", and along {BLOCKS} random directions in each tensor sampled"
+        blocks = "" if "autograd" in self.oracles else f", and along {self.blocks} random directions in each tensor sampled"
         self.notes.append(
             f"A SAMPLE: {' and '.join(slow)} at {sum(map(len, chosen.values())):,} of {total:,} entries, drawn with seed {seed}"
             f"{blocks}; all would take about {total * seconds_an_entry:.0f} s, the budget is {budget:g} s"
@@ -197,7 +171,8 @@ class PairSubject:
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
-        rounding = self.rounding(broken)
+        with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
+            rounding = self.rounding(broken)
         return [Case(hand, reference, {"cost": self.base}, forward, rounding)], self.faults + broken
 
     def rounding(self, broken):
@@ -221,7 +196,7 @@ class PairSubject:
 
     def estimate(self, oracle, tensor, entries, advance):
         looked_at = self.sample[tensor]
-        along = self.complex_steps if oracle == "complex-step" else self.differences
+        along = self.complex_steps if oracle == "complex-step" else self.central_differences
         found = along(tensor, (self.unit(tensor, entry) for entry in looked_at), advance)
         if len(looked_at) == len(entries):
             return found
@@ -244,80 +219,47 @@ class PairSubject:
             advance(1)
         return exactly(np.array([found]))  # (1, entries)
 
-    def differences(self, tensor, directions, advance):
-        """Central differences along directions, with the step that suits the tensor, or the entry where that is too rough."""
+    def central_differences(self, tensor, directions, advance):
+        """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
         rows = []
         for direction in directions:
-            rows.append(self.one_difference(tensor, direction))
+            rows.append(self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction)))
             advance(1)
         derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, entries)
+        if crossed.any():
+            self.kinked.add(tensor)
         tie = Tie(left, right, slack) if np.isfinite(left).any() else None
         return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
-
-    def one_difference(self, tensor, direction):
-        """Derivative, uncertainty, whether a kink was crossed, and the three of a `Tie`."""
-        step, no_tie = self.step(tensor, direction), (np.nan,) * 3
-        derivative, third = self.difference(tensor, direction, step)
-        truncation = abs(third) / 3
-        if truncation <= ROUGH * self.floor:
-            return derivative, (truncation + self.floor) / step, False, *no_tie
-        # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
-        crossed = abs(self.difference(tensor, direction, step / SHRINK)[1]) > abs(third) / SHRINK**2
-        smaller = step / float(SHRINK) ** np.arange(1, RETRIES + 1)
-        uncertainty, derivative, _, truncation = self.best_difference(tensor, direction, smaller)
-        if truncation <= ROUGH * self.floor:
-            return derivative, uncertainty, crossed, *no_tie
-        self.rough.add(tensor)
-        return derivative, np.inf, True, *self.one_sided(tensor, direction)
-
-    def one_sided(self, tensor, direction):
-        """The derivatives from the left and the right and their uncertainty, where a kink stays inside every stencil."""
-        (left_error, left), (right_error, right) = (self.one_side(tensor, direction, sign) for sign in (-1, 1))
-        slack = max(left_error, right_error)
-        return (left, right, slack) if slack <= CERTAIN * max(abs(left), abs(right)) else (np.nan,) * 3
-
-    def one_side(self, tensor, direction, sign):
-        """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error and the derivative."""
-        best = np.inf, np.nan
-        for step in self.step(tensor, direction) / float(SHRINK) ** np.arange(RETRIES):
-            J = [self.base, *(self.cost_at(tensor, direction, k * sign * step) for k in (1, 2, 3))]
-            truncation = abs(J[3] - 3 * J[2] + 3 * J[1] - J[0]) / 3
-            error = (truncation + 3.8 * SIGMAS * self.noise) / step
-            best = min(best, (error, (18 * J[1] - 9 * J[2] + 2 * J[3] - 11 * J[0]) / (6 * sign * step)))
-            if truncation <= self.floor:
-                break
-        return best
 
     def step(self, tensor, direction):
         """The step of the smallest error at a few random entries of the tensor."""
         if tensor not in self.steps:
-            tried = [self.unit(tensor, e) for e in self.rng.integers(self.parameters[tensor].size, size=TRIED)]
-            steps = LADDER * self.size(tensor)
-            self.steps[tensor] = np.median([self.best_difference(tensor, each, steps)[2] for each in tried])
+            tried = self.rng.integers(self.parameters[tensor].size, size=TRIED)
+            costs, steps = (self.cost_along(tensor, self.unit(tensor, entry)) for entry in tried), LADDER * self.size(tensor)
+            self.steps[tensor] = np.median([self.differences.best(cost, steps).step for cost in costs])
         return self.steps[tensor] / np.abs(direction).max()
 
     def directions(self, tensor):
         size, shape = self.parameters[tensor].size, self.parameters[tensor].shape
         if len(self.entries(tensor)) == size:
             return None
-        blocks = np.array_split(self.rng.permutation(size), min(BLOCKS, size))
+        blocks = np.array_split(self.rng.permutation(size), min(self.blocks, size))
         directions = np.zeros((len(blocks), size))
         for direction, block in zip(directions, blocks, strict=True):
             direction[block] = self.rng.choice([-1.0, 1.0], len(block)) / np.sqrt(len(block))
-        along = self.complex_steps if "complex-step" in self.oracles else self.differences
+        along = self.complex_steps if "complex-step" in self.oracles else self.central_differences
         return directions, along(tensor, directions.reshape(-1, *shape), lambda count: None)
 
     def taylor(self, tensor):
         def costs_along(direction, steps):
-            costs = [self.cost_at(tensor, direction, step) for step in steps]
-            # Where a kink lies at the parameters, it does so along any direction.
-            return np.array(costs), np.full(len(steps), tensor in self.rough)
+            # A kink that an entry has crossed lies nearby along any direction.
+            return np.array([*map(self.cost_along(tensor, direction), steps)]), np.full(len(steps), tensor in self.kinked)
 
         return costs_along, self.noise
 
     def sweep(self, tensor, entry, exact):
-        direction = self.unit(tensor, entry)
-        return quotients(lambda step: self.cost_at(tensor, direction, step), exact, "complex-step" in self.oracles)
+        cost = self.cost_along(tensor, self.unit(tensor, entry))
+        return quotients(cost, exact, "complex-step" in self.oracles)
 
     def diagnose(self, cases, truth, failing):
         return diagnose_pair(cases[0], {tensor: found[0] for tensor, found in truth.items()}, self.parameters, failing)
