@@ -67,10 +67,13 @@ class PairSubject:
         changes = [abs(self.cost_or_nan(self.near(EPS)) - base) for _ in range(8)]
         seconds = (time.perf_counter() - started) / 8
         noise = max([EPS * abs(base), *(change for change in changes if np.isfinite(change))])
-        further = {self.cost_or_nan(self.near(1e-3)) for _ in range(3)}
-        if len(further) > 1 and all(cost == float(np.float32(cost)) for cost in further):
-            self.notes.append("A COST IN FLOAT32: cost rounds to float32, also for float64 parameters; differences see little")
-            noise = max(noise, float(np.finfo(np.float32).eps) * abs(base))
+        # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
+        moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in (1e-9, 1e-7, 1e-5, 1e-3)]
+        seen = [change for changes in moves for change in changes if change > 0]
+        if seen and moves[0] == [0, 0, 0]:
+            noise = max(noise, min(seen))
+            if noise > 1000 * EPS * abs(base):
+                self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
         return base, noise, seconds
 
     def near(self, distance):
