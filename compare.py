@@ -5,6 +5,7 @@ import argparse
 import shlex
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -178,11 +179,17 @@ def network_checks(options):
 
 
 def pair_check(path, options):
-    """The same for a pair file."""
-    pair, name = load_pair(path), Path(path).stem
+    """The same for a pair file. What it prints goes to stderr: standard output is for the result."""
+    with redirect_stdout(sys.stderr):
+        pair, name = load_pair(path), Path(path).stem
     given = {"budget": options.budget} if options.budget else {}
     settings = {"name": name, "oracles": options.oracles, "seed": options.seed, "pictures": bool(options.html)} | given
-    return name, None, lambda advance: check(*pair, **settings, advance=advance)
+
+    def check_one(advance):
+        with redirect_stdout(sys.stderr):
+            return check(*pair, **settings, advance=advance)
+
+    return name, None, check_one
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@
 import inspect
 import os
 import runpy
+import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from errors import UserError
 from gradcheck.blackbox import BUDGET, PairSubject
 from gradcheck.check import ORACLES, examine, nothing
 from gradcheck.faults import raised
+from gradcheck.guard import watch
 from gradcheck.layered import LayeredSubject
-from gradcheck.pair import Calls, Pair
+from gradcheck.pair import Calls, Pair, check_pair
 from gradcheck.words import failures
 
 
@@ -35,8 +38,10 @@ def check(
     Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked.
     """
     calls = Calls(Pair(parameters, cost, gradients, reference, layers))
-    subject = PairSubject(name, calls, seed, budget) if layers is None else LayeredSubject(name, calls, seed)
-    return examine(subject, oracles, advance, seed, pictures)
+    with watch(calls.kept, calls.restore) as changed:
+        subject = PairSubject(name, calls, seed, budget) if layers is None else LayeredSubject(name, calls, seed)
+        result = examine(subject, oracles, advance, seed, pictures)
+    return result.with_faults([f"the check may only read {each}, which changed" for each in changed])
 
 
 def assert_gradients_match(parameters, cost, gradients, reference=None, layers=None, *, seed=0, budget=BUDGET):
@@ -57,12 +62,10 @@ def wrong(result):
 
 
 def run_again(caller, seed):
-    """The line that runs the assertion again, from the test that it stands in or the file that called it."""
+    """A line for a shell that runs the assertion again, from the test that it stands in or the file that called it."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    command = f"python -m pytest '{test}'" if test else f"python {caller.filename}"
-    return (
-        f"run it again: {command}  (seed={seed} of assert_gradients_match, {Path(caller.filename).name} line {caller.lineno})"
-    )
+    command = ["-m", "pytest", test] if test else [caller.filename]
+    return f"run it again: {shlex.join(['python', *command])}  # {Path(caller.filename).name} line {caller.lineno}, seed={seed}"
 
 
 def load_pair(path):
@@ -73,19 +76,36 @@ def load_pair(path):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file; --pair takes a Python file with parameters, cost and gradients")
-    sys.path.insert(0, str(path.parent))
     try:
-        names = runpy.run_path(str(path), run_name=path.stem)
-    except Exception as error:
+        with imports_from(path.parent.resolve()):
+            names = runpy.run_path(str(path), run_name=path.stem)
+    except (Exception, SystemExit) as error:
         raise UserError(f"{path} can't be run: {raised(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent))
     missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
-    if not isinstance(names["parameters"], dict):
-        raise UserError(f"{path}: parameters is a {type(names['parameters']).__name__}; it has to be a dict of arrays by name")
-    for function in ("cost", "gradients", "reference"):
-        if names.get(function) is not None and not callable(names[function]):
-            raise UserError(f"{path}: {function} is a {type(names[function]).__name__}; it has to be a function of parameters")
-    return Pair(**{name: names.get(name) for name in Pair._fields})
+    pair = Pair(**{name: names.get(name) for name in Pair._fields})
+    try:
+        check_pair(pair)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return pair
+
+
+@contextmanager
+def imports_from(folder):
+    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has."""
+    own = {path.stem for path in (*folder.glob("*.py"), *(init.parent for init in folder.glob("*/__init__.py")))}
+    hidden = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own and folder not in Path(getattr(module, "__file__", None) or "/").parents
+    }
+    for name in hidden:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.update(hidden)

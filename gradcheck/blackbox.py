@@ -7,11 +7,13 @@ random sample of them is looked at, and random directions over blocks of the res
 
 import time
 import warnings
+import zlib
 
 import numpy as np
 
 from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
+from gradcheck.differences import LADDER, Differences
 from gradcheck.faults import fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.patterns import diagnose_pair
@@ -21,14 +23,14 @@ from gradcheck.sweep import quotients
 # Seconds that the oracles may take before entries are sampled.
 BUDGET = 20.0
 
-# The steps of a difference, as multiples of a tensor's size; each tensor takes the best of them at a few entries.
-LADDER = np.logspace(-1, -8, 15)
+# A tensor takes the median of the best steps at this many entries.
 TRIED = 3
-# An entry whose truncation error is over this many times its rounding error is tried with smaller steps, this many times.
-ROUGH, SHRINK, RETRIES = 10, 8, 4
 
-# Random directions over blocks of a tensor of which only a sample of entries is looked at.
-BLOCKS = 32
+# Random directions over blocks of a tensor of which only a sample of entries is looked at: at least and at most.
+BLOCKS = 4, 32
+
+# How the note on points that cost refuses begins.
+LEFT_OUT = "POINTS LEFT OUT"
 
 # What a tensor gets of a sample at least.
 SMALLEST_SAMPLE = 10
@@ -43,32 +45,40 @@ class PairSubject:
         self.name, self.calls, self.dtype, self.parameters = name, calls, calls.dtype, calls.parameters
         self.rng = np.random.default_rng([seed, 7])
         self.kept, self.restore = calls.kept, calls.restore
-        self.notes = []
+        self.notes, self.faults = [], []
         self.base, self.noise, seconds = self.cost_at_base()
+        self.differences = Differences(self.base, self.noise)
         has_reference = calls.pair.reference is not None
         takes_complex, complex_seconds = self.try_complex()
         self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
-        self.steps = {}
+        self.steps, self.kinked = {}, set()
         self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
 
     def cost_at_base(self):
         """The cost, its rounding error, and the seconds that a call takes."""
-        try:
-            base = float(self.calls.cost(self.parameters))
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"cost(parameters) can't be called with float64: {raised(error)}") from error
-        if not np.isfinite(base):
-            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite cost")
-        again = float(self.calls.cost(self.parameters))
+        self.faults += [f"cost changes its {name} in place" for name in self.calls.changed_by_cost(self.near(0.0))]
+        base = self.calls.cost(self.near(0.0))
+        if isinstance(base, complex) or not np.isfinite(base):
+            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite real cost")
+        again = self.calls.cost(self.near(0.0))
         if again != base:
             raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
-        started, changes = time.perf_counter(), []
-        for _ in range(8):
-            moved = {k: a * (1 + EPS * self.rng.choice([-1.0, 1.0], a.shape)) for k, a in self.parameters.items()}
-            changes.append(abs(float(self.calls.cost(moved)) - base))
-        return base, max(EPS * abs(base), *changes), (time.perf_counter() - started) / 8
+        started = time.perf_counter()
+        changes = [abs(self.cost_or_nan(self.near(EPS)) - base) for _ in range(8)]
+        seconds = (time.perf_counter() - started) / 8
+        noise = max([EPS * abs(base), *(change for change in changes if np.isfinite(change))])
+        # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
+        moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in (1e-9, 1e-7, 1e-5, 1e-3)]
+        seen = [change for changes in moves for change in changes if change > 0]
+        if seen and moves[0] == [0, 0, 0]:
+            noise = max(noise, min(seen))
+            if noise > 1000 * EPS * abs(base):
+                self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
+        return base, noise, seconds
+
+    def near(self, distance):
+        """Fresh arrays, each entry changed by so much, relatively, up or down at random."""
+        return {k: a * (1 + distance * self.rng.choice([-1.0, 1.0], a.shape)) for k, a in self.parameters.items()}
 
     def try_complex(self):
         """Whether the complex step can be trusted: it answers, and as central differences do along a direction in each tensor.
@@ -80,52 +90,53 @@ class PairSubject:
             with warnings.catch_warnings():
                 # Both NumPy and PyTorch only warn of it.
                 warnings.filterwarnings("error", message="Casting complex values to real discards the imaginary part")
+                self.calls.watched_cost({name: array.astype(complex) for name, array in self.parameters.items()})
                 for tensor, array in self.parameters.items():
                     direction = self.rng.standard_normal(array.shape)
                     started = time.perf_counter()
                     derivative, real = self.complex_derivative(tensor, direction)
                     seconds = time.perf_counter() - started
                     if not abs(real - self.base) <= 100 * self.noise:
-                        raise UserError(f"for complex parameters it returns {real:.6g} instead of {self.base:.6g}")
+                        raise UserError(f"cost returns {real:.6g} instead of {self.base:.6g}")
                     if not self.confirmed(tensor, direction, derivative):
-                        raise UserError(f"it loses the derivative by {tensor}, as abs, norm, var and float arrays do")
-        except Exception as error:
-            why = str(error) if isinstance(error, UserError) else raised(error)
-            self.notes.append(f"NO COMPLEX STEP: cost does not take complex input, {why}; central differences stand in for it")
+                        raise UserError(f"cost loses the derivative by {tensor}, as abs, norm, var and float arrays do")
+        except UserError as error:
+            self.notes.append(f"NO COMPLEX STEP: for complex parameters, {error}; central differences stand in for it")
             return False, 0.0
         return True, seconds
 
     def complex_derivative(self, tensor, direction):
         """The derivative along `direction` in one tensor by the complex step, and the real part of the cost."""
-        cost = self.cost_at(tensor, direction, 1j * COMPLEX_STEP)
-        if not np.iscomplexobj(cost):
-            raise UserError("it returns a real number for complex parameters")
+        cost = self.calls.cost(self.moved(tensor, direction, 1j * COMPLEX_STEP))
+        if not isinstance(cost, complex):
+            raise UserError("cost returns a real number")
         return cost.imag / COMPLEX_STEP, cost.real
 
     def confirmed(self, tensor, direction, derivative):
         """Whether the most certain central difference along the direction agrees with `derivative`."""
-        found = []
-        for step in LADDER * self.size(tensor):
-            near, third = self.difference(tensor, direction, step)
-            found.append(((abs(third) / 3 + SIGMAS * self.noise) / step, near))
-        uncertainty, near = min(found)
-        return abs(near - derivative) <= 10 * uncertainty + 1e-8 * abs(derivative)
+        found = self.differences.best(self.cost_along(tensor, direction), LADDER * self.size(tensor))
+        return abs(found.derivative - derivative) <= 10 * found.uncertainty + 1e-8 * abs(derivative)
 
     def size(self, tensor):
         """A tensor's typical size, which its steps are multiples of."""
         return float(np.sqrt(np.mean(self.parameters[tensor] ** 2))) or 1.0
 
-    def cost_at(self, tensor, direction, step):
-        """The cost with `step`, real or complex, times the direction added to a tensor."""
+    def moved(self, tensor, direction, step):
+        """Fresh arrays, with `step`, real or complex, times the direction added to a tensor."""
         dtype = complex if isinstance(step, complex) else float
-        return self.calls.cost(
-            {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
-        )
+        return {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
 
-    def difference(self, tensor, direction, step):
-        """The central difference along a direction, and the third difference of its stencil (see `oracles.py`)."""
-        before, after, further = (self.cost_at(tensor, direction, k * step) for k in (-1, 1, 2))
-        return (after - before) / (2 * step), further - 3 * after + 3 * self.base - before
+    def cost_along(self, tensor, direction):
+        """The cost by a step along the direction in a tensor; not a number where cost can't say."""
+        return lambda step: self.cost_or_nan(self.moved(tensor, direction, step))
+
+    def cost_or_nan(self, arrays):
+        try:
+            return self.calls.cost(arrays)
+        except UserError as error:
+            if not any(note.startswith(LEFT_OUT) for note in self.notes):
+                self.notes.append(f"{LEFT_OUT}: near the parameters, {error}")
+            return np.nan
 
     def draw_sample(self, seconds_an_entry, budget, seed):
         """The flat indices that the slow oracles look at, by tensor; with a note where that is not all."""
@@ -133,13 +144,17 @@ class PairSubject:
         total, affordable = sum(sizes.values()), int(budget / max(seconds_an_entry, 1e-9))
         if total <= affordable:
             return {name: np.arange(size) for name, size in sizes.items()}
-        share, left, chosen = affordable, len(sizes), {}
+        # A power of two, the first of a fixed order: a run that is a little slower draws the same sample.
+        share = 2 ** int(np.log2(max(affordable, 1)))
+        self.blocks = min(max(share // (2 * len(sizes)), BLOCKS[0]), BLOCKS[1])
+        left, chosen = len(sizes), {}
         for name, size in sorted(sizes.items(), key=lambda item: item[1]):
             count = min(size, max(SMALLEST_SAMPLE, share // left))
-            chosen[name] = np.sort(self.rng.choice(size, count, replace=False))
+            order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(size)
+            chosen[name] = np.sort(order[:count])
             share, left = max(share - count, 0), left - 1
         slow = [oracle for oracle in self.oracles if oracle != "autograd"]
-        blocks = "" if "autograd" in self.oracles else f", and along {BLOCKS} random directions in each tensor sampled"
+        blocks = "" if "autograd" in self.oracles else f", and along {self.blocks} random directions in each tensor sampled"
         self.notes.append(
             f"A SAMPLE: {' and '.join(slow)} at {sum(map(len, chosen.values())):,} of {total:,} entries, drawn with seed {seed}"
             f"{blocks}; all would take about {total * seconds_an_entry:.0f} s, the budget is {budget:g} s"
@@ -147,21 +162,21 @@ class PairSubject:
         return chosen
 
     def ask(self):
-        faults = []
         try:
             found = self.calls.hand()
-            faults += misshapen(found, self.parameters)
+            broken = list(misshapen(found, self.parameters))
         except UserError:
             raise
         except Exception as error:
-            found, faults = {}, [f"the backward pass raised {raised(error)}"]
+            found, broken = {}, [f"the backward pass raised {raised(error)}"]
         hand = {tensor: fitting(found, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
-        rounding = self.rounding(bool(faults))
-        return [Case(hand, reference, {"cost": self.base}, forward, rounding)], faults
+        with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
+            rounding = self.rounding(broken)
+        return [Case(hand, reference, {"cost": self.base}, forward, rounding)], self.faults + broken
 
     def rounding(self, broken):
         """What rounding may change in each entry of the gradient, and in the cost.
@@ -184,7 +199,7 @@ class PairSubject:
 
     def estimate(self, oracle, tensor, entries, advance):
         looked_at = self.sample[tensor]
-        along = self.complex_steps if oracle == "complex-step" else self.differences
+        along = self.complex_steps if oracle == "complex-step" else self.central_differences
         found = along(tensor, (self.unit(tensor, entry) for entry in looked_at), advance)
         if len(looked_at) == len(entries):
             return found
@@ -207,75 +222,47 @@ class PairSubject:
             advance(1)
         return exactly(np.array([found]))  # (1, entries)
 
-    def differences(self, tensor, directions, advance):
-        """Central differences along directions, with the step that suits the tensor, or the entry where that is too rough."""
+    def central_differences(self, tensor, directions, advance):
+        """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
         rows = []
         for direction in directions:
-            rows.append(self.one_difference(tensor, direction))
+            rows.append(self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction)))
             advance(1)
         derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, entries)
+        if crossed.any():
+            self.kinked.add(tensor)
         tie = Tie(left, right, slack) if np.isfinite(left).any() else None
         return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
-
-    def one_difference(self, tensor, direction):
-        step, floor = self.step(tensor, direction), SIGMAS * self.noise / np.sqrt(2)
-        crossed = False
-        for attempt in range(RETRIES + 1):
-            derivative, third = self.difference(tensor, direction, step)
-            truncation = abs(third) / 3
-            if truncation <= ROUGH * floor or attempt == RETRIES:
-                break
-            # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
-            smaller = self.difference(tensor, direction, step / SHRINK)[1]
-            crossed |= abs(smaller) > abs(third) / SHRINK**2
-            step /= SHRINK
-        uncertainty = (truncation + floor) / step
-        if not crossed or truncation <= ROUGH * floor:
-            return derivative, uncertainty, crossed, np.nan, np.nan, np.nan
-        return derivative, np.inf, True, *self.one_sided(tensor, direction)
-
-    def one_sided(self, tensor, direction):
-        """The derivatives from the left and the right and their uncertainty, where a kink stays inside every stencil."""
-        step, sides, errors = self.step(tensor, direction), [], []
-        for sign in (-1, 1):
-            h = sign * step
-            J = [self.base, *(self.cost_at(tensor, direction, k * h) for k in (1, 2, 3))]
-            sides.append((18 * J[1] - 9 * J[2] + 2 * J[3] - 11 * J[0]) / (6 * h))
-            errors.append(abs(J[3] - 3 * J[2] + 3 * J[1] - J[0]) / (3 * step) + 3.8 * SIGMAS * self.noise / step)
-        return *sides, max(errors)
 
     def step(self, tensor, direction):
         """The step of the smallest error at a few random entries of the tensor."""
         if tensor not in self.steps:
-            size, noise = self.size(tensor), SIGMAS * self.noise / np.sqrt(2)
             tried = self.rng.integers(self.parameters[tensor].size, size=TRIED)
-            errors = [
-                [(abs(self.difference(tensor, self.unit(tensor, entry), h * size)[1]) / 3 + noise) / h for h in LADDER]
-                for entry in tried
-            ]
-            self.steps[tensor] = size * LADDER[np.median(errors, axis=0).argmin()]
+            costs, steps = (self.cost_along(tensor, self.unit(tensor, entry)) for entry in tried), LADDER * self.size(tensor)
+            self.steps[tensor] = np.median([self.differences.best(cost, steps).step for cost in costs])
         return self.steps[tensor] / np.abs(direction).max()
 
     def directions(self, tensor):
         size, shape = self.parameters[tensor].size, self.parameters[tensor].shape
         if len(self.entries(tensor)) == size:
             return None
-        blocks = np.array_split(self.rng.permutation(size), min(BLOCKS, size))
+        blocks = np.array_split(self.rng.permutation(size), min(self.blocks, size))
         directions = np.zeros((len(blocks), size))
         for direction, block in zip(directions, blocks, strict=True):
             direction[block] = self.rng.choice([-1.0, 1.0], len(block)) / np.sqrt(len(block))
-        along = self.complex_steps if "complex-step" in self.oracles else self.differences
+        along = self.complex_steps if "complex-step" in self.oracles else self.central_differences
         return directions, along(tensor, directions.reshape(-1, *shape), lambda count: None)
 
     def taylor(self, tensor):
         def costs_along(direction, steps):
-            return np.array([self.cost_at(tensor, direction, step) for step in steps]), np.zeros(len(steps), bool)
+            # A kink that an entry has crossed lies nearby along any direction.
+            return np.array([*map(self.cost_along(tensor, direction), steps)]), np.full(len(steps), tensor in self.kinked)
 
         return costs_along, self.noise
 
     def sweep(self, tensor, entry, exact):
-        direction = self.unit(tensor, entry)
-        return quotients(lambda step: self.cost_at(tensor, direction, step), exact, "complex-step" in self.oracles)
+        cost = self.cost_along(tensor, self.unit(tensor, entry))
+        return quotients(cost, exact, "complex-step" in self.oracles)
 
     def diagnose(self, cases, truth, failing):
         return diagnose_pair(cases[0], {tensor: found[0] for tensor, found in truth.items()}, self.parameters, failing)

@@ -1,14 +1,21 @@
 """What can be wrong with a gradient before any number of it is looked at, in sentences."""
 
+import sysconfig
 import traceback
 from pathlib import Path
 
 import numpy as np
 
+# Python's code, that of libraries, and the checker's.
+NOT_THEIRS = ("<frozen", str(Path(__file__).parent), *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
 
 def raised(error):
-    """What was raised, and where: "ValueError in mlp.py, line 12: ..."."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    """What was raised, and where in the user's code: "ValueError in mlp.py, line 12: ..."."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__} in {Path(error.filename).name}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = ([f for f in frames if not f.filename.startswith(NOT_THEIRS)] or frames)[-1]
     where = f"{Path(frame.filename).name}, line {frame.lineno}"
     return f"{type(error).__name__} in {where}: {' '.join(str(error).split())}"
 

@@ -36,15 +36,18 @@ class LayeredSubject(NetworkSubject):
 
     def __init__(self, name, calls, seed):
         layers = calls.pair.layers
+        if not isinstance(layers, Layers):
+            raise UserError(f"layers is a {type(layers).__name__}; it has to be a Layers(X, y, ...)")
         if calls.pair.reference is not None:
             raise UserError("give `layers` or a `reference`, not both: the layers bring a PyTorch network along")
         flat = {k: a if k.startswith("W") else a.reshape(-1) for k, a in calls.parameters.items()}
         network = network_of(name, flat, layers)
-        X, y = np.asarray(layers.X, np.float64), np.asarray(layers.y)
-        if X.ndim != 2 or X.shape[1] != network.inputs or y.shape != (len(X),):
+        X, y = np.ascontiguousarray(layers.X, np.float64), np.ascontiguousarray(layers.y)
+        if X.ndim != 2 or X.shape[1] != network.inputs or y.shape != (len(X),) or not y.size:
             raise UserError(f"layers: X has shape {X.shape} and y {y.shape}; they have to be (n, {network.inputs}) and (n,)")
         if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= network.outputs:
             raise UserError(f"layers: y has to hold classes, whole numbers from 0 to {network.outputs - 1}")
+        network.check_batch(len(X))
         _, reference = twins.build(network, flat | unused_statistics(network))
         super().__init__(name, Hand(calls, flat), reference, X, y, [layers.lam])
         self.calls = calls
@@ -60,12 +63,13 @@ class LayeredSubject(NetworkSubject):
     def ask(self):
         """Also holds the layers against the cost itself, by plain differences at a few entries."""
         cases, faults = super().ask()
+        faults = faults + self.pair.faults
         for tensor in self.parameters:
             sample = self.pair.rng.choice(
                 self.parameters[tensor].size, min(SAMPLE, self.parameters[tensor].size), replace=False
             )
             directions = [self.pair.unit(tensor, entry) for entry in sample]
-            plain = self.pair.differences(tensor, directions, lambda count: None)
+            plain = self.pair.central_differences(tensor, directions, lambda count: None)
             exact = self.estimate("complex-step", tensor, sample, lambda count: None).derivative
             apart = np.abs(plain.derivative - exact) > 10 * plain.uncertainty + 1e-8 * np.abs(exact)
             if apart.any():
@@ -118,7 +122,10 @@ def network_of(name, parameters, layers):
         eps=layers.eps,
     )
     network.check_state(parameters | unused_statistics(network))
-    network.check_lambda(layers.lam)
+    try:
+        network.check_lambda(layers.lam)
+    except TypeError as error:
+        raise UserError(f"layers: lam is {layers.lam!r}; it has to be a number, or one a layer") from error
     return network
 
 

@@ -37,7 +37,7 @@ class Noisy(np.ndarray):
 
 
 def plain(value):
-    return value.view(np.ndarray) if isinstance(value, Noisy) else value
+    return value.view(np.ndarray) if isinstance(value, np.ndarray) else value
 
 
 def strip(value):

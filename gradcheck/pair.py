@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from errors import UserError
-from gradcheck.guard import generators
+from gradcheck.faults import raised
+from gradcheck.guard import bits, generators
+from gradcheck.holomorphic import WatchTorch, watched
 
 
 class Pair(NamedTuple):
@@ -31,17 +33,21 @@ class Pair(NamedTuple):
 def of_function(function, inputs, seed=0):
     """The Pair of a `torch.autograd.Function`, its backward against its own forward.
 
-    `inputs` is a dict of its arguments in their order; the floating tensors are the parameters, on any device. The cost is the
-    sum of the outputs times random numbers, drawn with `seed`. The reference is autograd through `forward` itself, called with
-    a stand-in for `ctx`; where autograd cannot see through it (a kernel, NumPy inside), there is none.
+    `inputs` is a dict of its arguments in their order, tensors on any device and whatever else it takes. The parameters are
+    the floating tensors that require a gradient, or all floating tensors if none does. The cost is the sum of the outputs times
+    random numbers, drawn with `seed`. The reference is autograd through `forward` itself, called with a stand-in for `ctx`;
+    where autograd cannot see through it (a kernel, NumPy inside), there is none. A backward that returns None says 0.
     """
-    parameters = {k: v.detach().clone() for k, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+    floating = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+    required = {k: v for k, v in floating.items() if v.requires_grad}
+    parameters = {k: v.detach().clone() for k, v in (required or floating).items()}
     if not parameters:
         raise UserError(f"of_function({function.__name__}, ...): none of the inputs is a floating tensor")
 
     def weighed(call, p):
-        outputs = call(*(p.get(name, value) for name, value in inputs.items()))
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        # Clones, which a function that works in place may change.
+        outputs = call(*(p[name].clone() if name in p else value for name, value in inputs.items()))
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         generator = torch.Generator().manual_seed(seed)
         total = 0
         for out in outputs:
@@ -56,8 +62,10 @@ def of_function(function, inputs, seed=0):
 
     def gradients(p):
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in p.items()}
-        found = torch.autograd.grad(weighed(function.apply, leaves), list(leaves.values()), allow_unused=True)
-        return {name: g for name, g in zip(leaves, found, strict=True) if g is not None}
+        found = torch.autograd.grad(
+            weighed(function.apply, leaves), list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(leaves, found, strict=True))
 
     def reference(p):
         return weighed(forward, p)
@@ -95,11 +103,9 @@ class Calls:
     """
 
     def __init__(self, pair):
-        self.given = {name: pair.parameters[name] for name in pair.parameters}
-        self.pair = pair
+        check_pair(pair)
+        self.pair, self.given = pair, dict(pair.parameters)
         self.in_torch = any(isinstance(value, torch.Tensor) for value in self.given.values())
-        if not self.given:
-            raise UserError("the pair has no parameters")
         for name, value in self.given.items():
             check_parameter(name, value, self.in_torch)
         self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
@@ -118,12 +124,37 @@ class Calls:
                 value[...] = saved[name]
 
     def cost(self, arrays):
-        """The cost, a number of the arrays' dtype."""
-        with torch.no_grad():
-            value = self.called(self.pair.cost, self.like_given(arrays))
-        if np.shape(value) != ():
-            raise UserError(f"cost(parameters) has shape {np.shape(value)}; it has to be a single number")
-        return numpy_of(value)[()]
+        """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""
+        value = self.cost_of(self.like_given(arrays))
+        if not isinstance(value, torch.Tensor | np.ndarray | np.number | float | int | complex):
+            raise UserError(f"cost(parameters) is a {type(value).__name__}; it has to be a single number")
+        value = numpy_of(value)
+        if value.shape:
+            raise UserError(f"cost(parameters) has shape {value.shape}; it has to be a single number")
+        return complex(value) if np.iscomplexobj(value) else float(value)
+
+    def watched_cost(self, arrays):
+        """The cost of complex arrays. Raises UserError where it takes a modulus or a conjugate."""
+        if not self.in_torch:
+            return self.cost({name: watched(array) for name, array in arrays.items()})
+        with WatchTorch():
+            return self.cost(arrays)
+
+    def changed_by_cost(self, arrays):
+        """The names of those that a call of cost changes."""
+        passed = self.like_given({name: array.copy() for name, array in arrays.items()})
+        self.cost_of(dict(passed))
+        return [name for name, array in arrays.items() if bits(passed[name]) != bits(array)]
+
+    def cost_of(self, parameters):
+        try:
+            # What NumPy warns of at a point that was moved is no news for the user.
+            with torch.no_grad(), np.errstate(all="ignore"):
+                return self.called(self.pair.cost, parameters)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"cost(parameters) raised {raised(error)}") from error
 
     def hand(self, arrays=None, dtype=None):
         """The gradient under test, a dict of arrays: at the parameters as they were given, or at `arrays` in `dtype`."""
@@ -136,7 +167,10 @@ class Calls:
     def reference(self, arrays, dtype):
         """The cost by the PyTorch reference and its gradient by autograd, in `dtype`: arrays by name."""
         leaves = {name: self.tensor(name, array, dtype).requires_grad_() for name, array in arrays.items()}
-        cost = self.called(self.pair.reference, dict(leaves))
+        try:
+            cost = self.called(self.pair.reference, dict(leaves))
+        except Exception as error:
+            raise UserError(f"reference(parameters) raised {raised(error)}") from error
         if not isinstance(cost, torch.Tensor) or cost.shape != () or not cost.requires_grad:
             raise UserError("reference(parameters) has to return a scalar tensor that autograd can differentiate")
         found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
@@ -153,9 +187,26 @@ class Calls:
     def called(self, function, argument):
         try:
             return function(argument)
+        except SystemExit as stop:
+            raise RuntimeError("it exits instead of returning").with_traceback(stop.__traceback__) from stop
         finally:
             for state, put_back in self.states.values():
                 put_back(state)
+
+
+def check_pair(pair):
+    """Raises UserError where something is of the wrong type."""
+    if not isinstance(pair.parameters, dict):
+        raise UserError(f"parameters is a {type(pair.parameters).__name__}; it has to be a dict of arrays by name")
+    if not pair.parameters:
+        raise UserError("parameters is empty; it has to be a dict of arrays by name")
+    for name in pair.parameters:
+        if not isinstance(name, str):
+            raise UserError(f"parameters has the name {name!r}, a {type(name).__name__}; names have to be strings")
+    for name in ("cost", "gradients", "reference"):
+        function = getattr(pair, name)
+        if not callable(function) and (function is not None or name != "reference"):
+            raise UserError(f"{name} is a {type(function).__name__}; it has to be a function of parameters")
 
 
 def check_parameter(name, value, in_torch):

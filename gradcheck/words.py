@@ -4,10 +4,11 @@
 ALONE = {
     "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
     "autograd": "hand and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
-    "complex-step": "hand and autograd agree at {:,} of them: the NumPy forward is not the one that hand differentiates",
+    "complex-step": "hand and autograd agree at {:,} of them: the forward that runs is not what they differentiate",
     "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
 }
 NO_PATTERN = "no known bug makes this pattern"
+NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
 UNDECIDED = "no oracle was certain there, or a ReLU is active in float32 and not in float64; try another seed"
 
 
@@ -30,19 +31,26 @@ def failures(network):
 
 def what_failed(tensor):
     """ "W1, 3 of 12 entries, [0, 2] is 0.5, autograd says 0.25"."""
-    directions = tensor["directions"]
+    directions, worst = tensor["directions"], worst_in_full(tensor)
     if directions and directions["fail"]:
-        sampled = f", {directions['fail']} of {directions['checked']} random directions"
+        # Their number stands in "fail" where no entry of the sample does.
+        seen = [] if not worst and tensor["fail"] == directions["fail"] else [entries_of(tensor)]
+        seen.append(f"{directions['fail']} of {directions['checked']} random directions over all entries")
     else:
-        sampled = ""
-    entries, worst = f"{tensor['fail']:,} of {tensor['entries']:,} entries", worst_in_full(tensor)
-    taylor = ", by the Taylor test" if not worst and tensor["taylor"] and tensor["taylor"]["verdict"] == "fail" else ""
-    return f"{tensor['name']}, {entries}{sampled}{taylor}{worst}"
+        seen = [entries_of(tensor)]
+    if not worst and tensor["taylor"] and tensor["taylor"]["verdict"] == "fail":
+        seen.append("by the Taylor test")
+    return ", ".join([tensor["name"], *seen]) + worst
+
+
+def entries_of(tensor):
+    return f"{tensor['fail']:,} of {tensor['entries']:,} entries"
 
 
 def why_failed(tensor):
     yield from (ALONE[voter].format(entries) for voter, entries in tensor["alone"].items())
-    yield tensor["diagnosis"] or NO_PATTERN
+    all_known = tensor["checked"] == tensor["entries"] or not tensor["directions"]
+    yield tensor["diagnosis"] or (NO_PATTERN if all_known else NOT_KNOWN)
 
 
 def worst_in_full(tensor):

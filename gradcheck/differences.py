@@ -1,0 +1,82 @@
+"""Central differences of a cost of which nothing is known, along one direction: with their own error, over kinks and at ties.
+
+J is a function of the step; where it can't be had it is not a number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.oracles import SIGMAS
+
+# Steps to try, as multiples of a tensor's size.
+LADDER = np.logspace(-1, -8, 15)
+# A difference whose truncation error is over this many times its rounding error is tried with smaller steps, this many.
+ROUGH, SHRINK, RETRIES = 10, 8, 12
+# Derivatives from the left and the right that are less certain than this, relatively, say nothing.
+CERTAIN = 1e-2
+NO_TIE = (np.nan,) * 3
+
+
+class Found(NamedTuple):
+    """A central difference: its uncertainty is truncation and rounding error over the step."""
+
+    uncertainty: float
+    derivative: float
+    step: float
+    truncation: float
+
+
+class Differences:
+    """Of a cost that is `base` at step 0; `noise` is its rounding error."""
+
+    def __init__(self, base, noise):
+        self.base, self.noise = base, noise
+        self.floor = SIGMAS * noise / np.sqrt(2)  # of half a difference of two costs
+
+    def at(self, J, step):
+        """The error comes from a third point of the stencil, see `oracles.py`."""
+        before, after, further = (J(k * step) for k in (-1, 1, 2))
+        truncation = abs(further - 3 * after + 3 * self.base - before) / 3
+        return Found((truncation + self.floor) / step, (after - before) / (2 * step), step, truncation)
+
+    def best(self, J, steps):
+        """That of `steps`, which fall, where rounding takes over from truncation."""
+        last = found = Found(np.inf, np.nan, steps[0], np.inf)
+        for step in steps:
+            last, found = found, self.at(J, step)
+            if found.truncation <= self.floor:
+                break  # From here on rounding alone grows.
+        # Of these two only: much larger steps can seem more certain, where the cost oscillates between them.
+        return min(found, last)
+
+    def settled(self, J, step):
+        """Derivative, uncertainty, whether a kink was crossed at `step`, and the three of a `Tie`.
+
+        Where `step` is too rough, smaller ones are tried. Where a kink stays inside all of them it lies at 0.
+        """
+        found = self.at(J, step)
+        if found.truncation <= ROUGH * self.floor:
+            return found.derivative, found.uncertainty, False, *NO_TIE
+        # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
+        crossed = self.at(J, step / SHRINK).truncation > found.truncation / SHRINK**2
+        found = self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
+        if found.truncation <= ROUGH * self.floor:
+            return found.derivative, found.uncertainty, crossed, *NO_TIE
+        (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))
+        slack = max(left_error, right_error)
+        tie = (left, right, slack) if slack <= CERTAIN * max(abs(left), abs(right)) else NO_TIE
+        return found.derivative, np.inf, True, *tie
+
+    def one_sided(self, J, step):
+        """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error, and the derivative."""
+        best = np.inf, np.nan
+        for h in step / float(SHRINK) ** np.arange(RETRIES):
+            costs = [self.base, *(J(k * h) for k in (1, 2, 3))]
+            truncation = abs(np.dot([-1, 3, -3, 1], costs)) / 3
+            # sqrt(11^2 + 18^2 + 9^2 + 2^2) / 6 = 3.8 of the noise of J.
+            error = (truncation + 3.8 * SIGMAS * self.noise) / abs(h)
+            best = min(best, (error, np.dot([-11, 18, -9, 2], costs) / (6 * h)))
+            if truncation <= self.floor:
+                break
+        return best
