@@ -36,12 +36,13 @@ IN_ONE_PIECE = get_decompositions(
 SUMS = (aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
 
 
-def var_mean(x, dim, *, correction=1, keepdim=False):
+def var_mean(x, dim=None, *, correction=None, keepdim=False):
     """As `torch.var_mean`, in pieces: the rounding of the mean moves all that is centred by it."""
     mean = x.mean(dim, keepdim=True)
     centred = x - mean
-    var = (centred * centred).sum(dim, keepdim=keepdim) / (x.numel() // mean.numel() - correction)
-    return var, mean if keepdim else mean.squeeze(dim)
+    degrees = x.numel() // mean.numel() - (1 if correction is None else correction)
+    var = (centred * centred).sum(dim, keepdim=keepdim) / degrees
+    return var, mean.reshape(var.shape)
 
 
 IN_ONE_PIECE[aten.var_mean.correction] = var_mean
@@ -85,12 +86,11 @@ class RoundingNoise(TorchDispatchMode):
         return self.unit and not function.is_view and not function._schema.is_mutable
 
     def change(self, out):
-        return out + 2 * self.unit * self.signs(out) * out if out.is_floating_point() else out
+        return out * (1 + 2 * self.unit * self.signs(out)) if out.is_floating_point() else out
 
-    def changed_on_the_way(self, x, dims=()):
-        """x such that its sum is one in which each partial sum was rounded."""
-        dims = tuple(dims) or tuple(range(x.ndim))
-        return x + 2 * self.unit * self.signs(x) * partial_sums(x, dims)
+    def changed_on_the_way(self, x, dims=None):
+        """x such that its sum over `dims`, by default all, is one in which each partial sum was rounded."""
+        return x + 2 * self.unit * self.signs(x) * partial_sums(x, tuple(dims or range(x.ndim)))
 
     def signs(self, x):
         return torch.randint(0, 2, x.shape, generator=self.generator).to(x) * 2 - 1

@@ -1,10 +1,13 @@
 """The diagnosis says nothing where it does not know, and is not fooled by what looks alike at one lambda."""
 
+import importlib
+
 import numpy as np
 import pytest
 from conftest import SMALL, Problem
 
 from gradcheck import check_network
+from gradcheck.words import worst_in_full
 
 LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
 
@@ -90,3 +93,21 @@ def test_signals_are_those_of_the_network():
     before = p.torch.state()
     p.torch.signals(p.X, p.y)
     assert all((array == before[name]).all() for name, array in p.torch.state().items())
+
+
+def test_an_error_of_an_oracle_is_no_bug_of_hand(problem, monkeypatch):
+    """Hand is PyTorch's gradient, and the complex step's is another: nothing is diagnosed, and nothing raises."""
+    network = importlib.import_module("gradcheck.network")
+
+    def doubled(*arguments, honest=network.complex_step):
+        found = honest(*arguments)
+        return found._replace(derivative=2 * found.derivative)
+
+    monkeypatch.setattr(network, "complex_step", doubled)
+    assert set(diagnoses(problem, lambda g, p, lam: g).values()) == {None}
+
+
+def test_words_for_a_tensor_that_no_oracle_judges():
+    """What is allowed may be infinite, None in JSON."""
+    worst = {"index": [0], "manual": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
+    assert worst_in_full({"oracles": {"central-difference": {"worst": worst}}}) == ""

@@ -14,7 +14,7 @@ from gradcheck import check_network, oracles, verdict
 from gradcheck.guard import watch
 from gradcheck.oracles import central_difference, complex_step
 from gradcheck.plain import difference_quotients
-from gradcheck.rounding import rounding_uncertainty
+from gradcheck.rounding import SAFETY, rounding_uncertainty, var_mean
 from manual.mlp import cost
 from networks import NAMED, Network, lambda_per_layer
 
@@ -282,6 +282,31 @@ def test_rounding_uncertainty_is_that_of_the_arithmetic():
     x = {"x": np.array([1.5, 2.5, -4.0])}
     assert 1e-10 < rounding_uncertainty(summed, x, "float64")["sum"] < 1e-6
     assert 1e-1 < rounding_uncertainty(lambda inputs: summed(inputs, torch.float32), x, "float32")["sum"] < 1e2
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((20_000,), None), ((100, 200), None), ((20_000, 2), (0,))])
+def test_rounding_of_a_long_sum_is_that_of_a_loop(shape, axes):
+    """In a loop every partial sum is rounded, which adds up to far more than the last digit of the result."""
+    x = {"x": np.full(shape, 0.1, np.float32).astype(float)}
+    found = rounding_uncertainty(lambda q: {"sum": torch.tensor(q["x"]).float().sum(axes).numpy()}, x, "float32")["sum"].max()
+    sum_of_each = x["x"].sum(axes).max()
+    error = abs(np.cumsum(np.full(20_000, 0.1, np.float32), dtype=np.float32)[-1] - 20_000 * 0.1)
+    assert 3 * SAFETY * 2.0**-24 * sum_of_each < error < found < 1e-2 * sum_of_each
+
+
+def test_variance_in_pieces_is_that_of_pytorch():
+    x = torch.randn(50, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for options in ({"dim": (0, 2)}, {"dim": (0, 2), "correction": 0}, {"dim": 0, "keepdim": True}, {"dim": None}):
+        for ours, theirs in zip(var_mean(x, **options), torch.var_mean(x, **options), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-14)
+
+
+def test_infinity_is_not_rounded():
+    def masked(inputs):
+        scores = torch.tensor(inputs["x"])
+        return {"softmax": scores.masked_fill(scores > 2, -torch.inf).log_softmax(0).exp().numpy()}
+
+    assert (rounding_uncertainty(masked, {"x": np.array([1.0, 1.5, 3.0])}, "float64")["softmax"] < 1e-12).all()
 
 
 def test_runs_that_switch_a_relu_do_not_count():
