@@ -255,8 +255,9 @@ class PairSubject:
 
     def taylor(self, tensor):
         def costs_along(direction, steps):
-            # A kink that an entry has crossed lies nearby along any direction.
-            return np.array([*map(self.cost_along(tensor, direction), steps)]), np.full(len(steps), tensor in self.kinked)
+            costs = np.array([*map(self.cost_along(tensor, direction), steps)])
+            # Only so far have the differences looked for kinks.
+            return costs, np.full(len(steps), tensor in self.kinked) | (steps > self.step(tensor, direction))
 
         return costs_along, self.noise
 

@@ -59,14 +59,16 @@ class Differences:
         if found.truncation <= ROUGH * self.floor:
             return found.derivative, found.uncertainty, False, *NO_TIE
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
-        crossed = self.at(J, step / SHRINK).truncation > found.truncation / SHRINK**2
-        found = self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
-        if found.truncation <= ROUGH * self.floor:
+        smaller = self.at(J, step / SHRINK).truncation
+        crossed = smaller > max(found.truncation / SHRINK**2, self.floor)
+        first, found = found, self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
+        # At a kink no step is more certain than another, until rounding covers it.
+        if found.truncation <= ROUGH * self.floor and (not crossed or found.uncertainty < first.uncertainty / ROUGH):
             return found.derivative, found.uncertainty, crossed, *NO_TIE
         (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))
         slack = max(left_error, right_error)
-        tie = (left, right, slack) if slack <= CERTAIN * max(abs(left), abs(right)) else NO_TIE
-        return found.derivative, np.inf, True, *tie
+        tied = slack <= min(CERTAIN * max(abs(left), abs(right)), abs(right - left))
+        return found.derivative, np.inf, True, *((left, right, slack) if tied else NO_TIE)
 
     def one_sided(self, J, step):
         """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error, and the derivative."""

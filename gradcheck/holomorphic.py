@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from errors import UserError
-from gradcheck.noisy import plain, strip
+from gradcheck.noisy import as_method, plain, strip
 
 UFUNCS = {np.absolute, np.conjugate, np.sign}
 FUNCTIONS = {np.linalg.norm, np.var, np.std, np.angle, np.vdot}
@@ -24,6 +24,8 @@ def refuse(name):
 class Watched(np.ndarray):
     """A complex array that refuses these functions, as all do that are computed from it."""
 
+    var, std = as_method(np.var), as_method(np.std)
+
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         if ufunc in UFUNCS and any(map(np.iscomplexobj, inputs)):
             refuse(f"np.{ufunc.__name__}")
@@ -35,12 +37,6 @@ class Watched(np.ndarray):
         if function in FUNCTIONS:
             refuse(f"np.{function.__name__}")
         return watched(function(*strip(arguments), **strip(keywords)))
-
-    def var(self, *arguments, **keywords):
-        return np.var(self, *arguments, **keywords)
-
-    def std(self, *arguments, **keywords):
-        return np.std(self, *arguments, **keywords)
 
 
 def watched(value):

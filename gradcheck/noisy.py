@@ -3,9 +3,17 @@
 import numpy as np
 
 # They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
-EXACT = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.sign, np.copysign, np.conjugate}
+EXACT = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.copysign, np.conjugate}
+# They jump: a run in which one gives another number has taken another branch.
+STEPS = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside}
 # The functions that are no ufuncs and round.
-ROUNDING = {np.einsum, np.tensordot, np.dot, np.inner, np.outer, np.vdot, np.convolve, np.prod, np.cumsum, np.linalg.norm}
+ROUNDING = {np.einsum, np.tensordot, np.dot, np.inner, np.outer, np.vdot, np.convolve, np.prod, np.cumsum, np.sum, np.mean}
+ROUNDING |= {np.var, np.std, np.average, np.trace, np.linalg.norm, np.linalg.solve, np.linalg.inv, np.linalg.det}
+
+
+def as_method(function):
+    """A method that NumPy lets a subclass of ndarray see, as it does functions."""
+    return lambda self, *arguments, **keywords: function(self, *arguments, **keywords)
 
 
 class Noisy(np.ndarray):
@@ -15,6 +23,7 @@ class Noisy(np.ndarray):
     """
 
     noise = None
+    argmax, argmin, argsort, nonzero = map(as_method, (np.argmax, np.argmin, np.argsort, np.nonzero))
 
     def __array_finalize__(self, parent):
         self.noise = getattr(parent, "noise", None)
@@ -25,11 +34,14 @@ class Noisy(np.ndarray):
         result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
         if ufunc in (np.maximum, np.minimum) and method == "__call__":
             self.noise.patterns.append(result == plain(inputs[0]))
-        result = self.noise.changed(result, rounds=ufunc not in EXACT)
+        if ufunc in STEPS:
+            self.noise.patterns.append(result)
+        result = self.noise.changed(result, rounds=ufunc not in EXACT | STEPS)
         if out is None:
             return result
-        out[0][...] = result
-        return out[0]
+        for array, value in zip(out, result if len(out) > 1 else (result,), strict=True):
+            array[...] = value
+        return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function, types, arguments, keywords):
         arguments, keywords = strip(arguments), strip(keywords)
@@ -57,7 +69,7 @@ class Noise:
 
     def array(self, array):
         """A Noisy copy of an array."""
-        noisy = array.copy().view(Noisy)
+        noisy = np.array(array).view(Noisy)
         noisy.noise = self
         return noisy
 
@@ -67,7 +79,7 @@ class Noise:
         if not isinstance(result, np.ndarray | np.generic):
             return result
         result = np.asarray(result)
-        if result.dtype == bool:
+        if result.dtype.kind in "biu":  # comparisons, and the indices of a maximum
             self.patterns.append(result)
             return result
         if result.dtype.kind != "f":
