@@ -55,7 +55,7 @@ def one_percent_too_large(dW):
     return dW * 1.01
 
 
-@spoiled("one-layer", "W1", "the single entry [4, 321] is wrong, 1.001 times")
+@spoiled("one-layer", "W1", "the single entry [4, 321] is wrong, (1 +1.0e-03) times")
 def one_entry_off_by_one_part_in_a_thousand(dW):
     dW[4, 321] *= 1 + 1e-3
     return dW
@@ -66,7 +66,7 @@ def penalty_doubled(original, W, lam_l):
     return original(W, 2 * lam_l)
 
 
-@bug("one-layer", "softmax", "W1 b1")
+@bug("one-layer", "softmax", "W1 b1", "the labels are not subtracted")
 def labels_not_subtracted(original, cache):
     exp, Z, _ = cache
     return exp / Z[:, None] / len(exp)
@@ -113,7 +113,7 @@ def loss_with_its_sign_flipped(original, cache):
     return -original(cache)
 
 
-@bug("one-layer-sigmoid", "sigmoid", "W1 b1")
+@bug("one-layer-sigmoid", "sigmoid", "W1 b1", "a squared error")
 def squared_error_behind_the_sigmoid(original, cache):
     exp, positive, _ = cache
     p = np.where(positive, 1, exp) / (1 + exp)
@@ -121,7 +121,7 @@ def squared_error_behind_the_sigmoid(original, cache):
 
 
 # The bias gets a sum over the images, which is the same in any order.
-@bug("one-layer-sigmoid", "sigmoid", "W1")
+@bug("one-layer-sigmoid", "sigmoid", "W1", "the labels are those of the image before")
 def labels_of_the_image_before(original, cache):
     exp, positive, y = cache
     return original((exp, positive, np.roll(y, 1)))
@@ -137,7 +137,7 @@ def penalty_averaged_over_the_batch(original, W, lam_l):
     return original(W, lam_l) / 20
 
 
-@spoiled("one-layer-sigmoid", "W1")
+@spoiled("one-layer-sigmoid", "W1", "it is clipped")
 def gradient_clipped(dW):
     bound = np.quantile(np.abs(dW), 0.99)
     return dW.clip(-bound, bound)
@@ -173,7 +173,7 @@ def two_columns_swapped(dW):
     return dW
 
 
-@bug("two-layer", "linear", "W1", "the single entry [2, 1234] is wrong, 1.000001 times", layer=1)
+@bug("two-layer", "linear", "W1", "the single entry [2, 1234] is wrong, (1 +1.0e-06) times", layer=1)
 def one_entry_off_by_one_part_in_a_million(original, dS, cache):
     dW, db = original(dS, cache)
     dW[2, 1234] *= 1 + 1e-6
@@ -191,7 +191,7 @@ def gradient_rounded_to_float32(dW):
     return dW.astype(np.float32).astype(np.float64)
 
 
-@spoiled("two-layer", "W2")
+@spoiled("two-layer", "W2", "is added to each entry")
 def constant_added(dW):
     return dW + 1e-4
 
@@ -206,7 +206,7 @@ def relu_mask_inverted(original, dA, active):
     return original(dA, ~active)
 
 
-@bug("two-layer", "relu", "W1 b1")
+@bug("two-layer", "relu", "W1 b1", "the mask of the ReLU leaks: 0.01")
 def relu_leaks_backwards(original, dA, active):
     return dA * np.where(active, 1, 0.01)
 
@@ -217,7 +217,7 @@ def weights_taken_after_their_update(original, dS, cache):
     return dS @ (W - 0.1 * dS.T @ X)
 
 
-@bug("two-layer", "backward", "W2")
+@bug("two-layer", "backward", "W2", "stands for what its ReLU hands on")
 def input_of_the_relu_for_its_output(original, network, parameters, caches, loss_cache, lam):
     X, W1 = caches["linear1"]
     _, W2 = caches["linear2"]
@@ -226,7 +226,7 @@ def input_of_the_relu_for_its_output(original, network, parameters, caches, loss
     return original(network, parameters, caches, loss_cache, lam) | {"W2": wrong["W2"]}
 
 
-@bug("two-layer", "linear", "b1", layer=1)
+@bug("two-layer", "linear", "b1", "it is summed over the units too", layer=1)
 def bias_summed_over_the_units_too(original, dS, cache):
     dW, db = original(dS, cache)
     return dW, np.full_like(db, db.sum())
@@ -392,7 +392,7 @@ def gamma_averaged_over_the_batch(original, dout, cache):
     return dS, dgamma / len(dout), dbeta
 
 
-@bug("three-layer-bn", "norm", "gamma1 gamma2")
+@bug("three-layer-bn", "norm", "gamma1 gamma2", "gamma is a factor too much")
 def gamma_from_the_scaled_output(original, dout, cache):
     S_hat, _, gamma = cache
     dS, _, dbeta = original(dout, cache)
@@ -542,7 +542,7 @@ def beta_missing(original, dout, cache):
     return dS, dgamma, 0 * dbeta
 
 
-@bug("nine-layer-bn", "backward", "gamma2")
+@bug("nine-layer-bn", "backward", "gamma2", "* gamma2 is added")
 def penalty_on_gamma_too(original, network, parameters, caches, loss_cache, lam):
     gradients = original(network, parameters, caches, loss_cache, lam)
     return gradients | {"gamma2": gradients["gamma2"] + 0.02 * parameters["gamma2"]}

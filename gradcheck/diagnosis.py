@@ -15,6 +15,8 @@ import numpy as np
 from gradcheck.patterns import NOT_FINITE, evidence_in_words, explains, forms, other_factor, unexplained
 
 FOLLOWS = "it follows from layer "
+# Slopes of a leaky ReLU.
+LEAKS = (0.01, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,12 @@ def upstreams(case, layer, above):
         ("the mask of the ReLU is inverted", dA * ~active),
         ("the mask of the ReLU is taken from the gradient instead of the activation", dA * (dA > 0)),
         ("the sign is wrong at the ReLU", -dA * active),
+        *((f"the mask of the ReLU leaks: {slope} stands for 0", dA * np.where(active, 1, slope)) for slope in LEAKS),
     ]
+    for image in range(case.n):
+        masks.append(
+            (f"image {image} of the batch is left out at the ReLU", dA * active * (np.arange(case.n) != image)[:, None])
+        )
     for other in range(1, case.depth):
         if other != layer and s.A[other].shape == dA.shape:
             masks.append((f"the mask of the ReLU is that of layer {other}", dA * (s.A[other] > 0)))
@@ -170,13 +177,26 @@ def upstreams(case, layer, above):
 
 
 def wrong_losses(case):
-    """Suspicions of the loss's backward."""
+    """Suspicions of the loss's backward, dS = (P - Y) / n for softmax, and over the number of classes too for the sigmoid."""
     dS = case.signals.dS[case.depth]  # (n, K)
     for c, cause in factors(case):
         yield Upstream(f"all that comes from the loss is multiplied by {cause}", c * dS, c * dS)
     for image in range(case.n):
-        rest = dS * (np.arange(case.n) != image)[:, None]  # (n, K)
-        yield Upstream(f"image {image} of the batch is left out", rest, rest)
+        alone = dS * (np.arange(case.n) == image)[:, None]  # (n, K)
+        yield Upstream(f"image {image} of the batch is left out", dS - alone, dS - alone)
+        yield Upstream(f"image {image} of the batch is counted twice", dS + alone, dS + alone)
+    # The class of an image is the only one that its loss pulls up.
+    Y = np.eye(dS.shape[1])[dS.argmin(axis=1)]  # (n, K)
+    softmax = np.abs(dS.sum(axis=1)).max() <= 1e-9 * np.abs(dS).max()
+    size = case.n * (1 if softmax else dS.shape[1])
+    P = size * dS + Y  # (n, K)
+    for sentence, wrong in (
+        ("the labels are not subtracted: p stands for p - y", P),
+        ("the labels are those of the image before", P - np.roll(Y, 1, axis=0)),
+        ("the labels are those of the image behind", P - np.roll(Y, -1, axis=0)),
+        ("it is that of a squared error, with a factor p (1 - p) too much", (P - Y) * P * (1 - P)),
+    ):
+        yield Upstream(f"{sentence}, in the backward pass of the loss", wrong / size, wrong / size)
 
 
 def behind_relu(case, layer, sentence, dS_tilde):
@@ -237,7 +257,25 @@ def formulas(case, name, layer):
         yield f"it is multiplied by {cause}", c * reference
     if name.startswith("W"):
         yield from weight_formulas(case, name, layer)
+    else:
+        yield from vector_formulas(case, name, layer)
     yield from other_factor(hand, reference)
+
+
+def vector_formulas(case, name, layer):
+    """Suspicions of dJ/db = sum of dS, of dJ/dbeta = sum of dS_tilde, and of dJ/dgamma = sum of dS_tilde * S_hat, each (m,)."""
+    reference, parameter, s = case.reference[name], case.parameters[name], case.signals
+    terms = s.dS[layer] if name.startswith("b") and not name.startswith("beta") else s.dS_tilde[layer]  # (n, m)
+    if name.startswith("gamma"):
+        S_hat, _ = normalised(case, layer)
+        terms = terms * S_hat  # (n, m)
+        yield "the output of batch norm stands for S_hat: gamma is a factor too much", reference * parameter
+    for image in range(case.n):
+        yield f"image {image} of the batch is left out", reference - terms[image]
+        yield f"image {image} of the batch is counted twice", reference + terms[image]
+    yield "it is summed over the units too", np.full_like(reference, reference.sum())
+    c = np.vdot(case.hand[name] - reference, parameter) / max(np.vdot(parameter, parameter), np.finfo(float).tiny)
+    yield f"{c:.6g} * {name} is added: a penalty, which {name} has not", reference + c * parameter
 
 
 def weight_formulas(case, name, layer):
@@ -257,6 +295,9 @@ def weight_formulas(case, name, layer):
         c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), np.finfo(float).tiny)
         yield f"{c:.6g}{of} is added", reference + c * direction
     A, dS = case.signals.A[layer - 1], case.signals.dS[layer]
+    for before, of in ((case.signals.S, "linear map"), (case.signals.S_tilde, "batch norm")):
+        if layer > 1 and before[layer - 1] is not None:
+            yield f"the {of} below stands for what its ReLU hands on", dS.T @ before[layer - 1] + penalty
     # The coefficient of each image's own dS_i^T A_i in hand - reference, as if it were alone there.
     sizes = (dS * dS).sum(axis=1) * (A * A).sum(axis=1)  # (n,)
     coefficients = ((dS @ (hand - reference)) * A).sum(axis=1) / np.maximum(sizes, np.finfo(float).tiny)  # (n,)

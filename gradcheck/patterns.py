@@ -94,13 +94,16 @@ def forms(hand, reference, rounding, gradients, name, penalty=None):
     where = np.argwhere(differs)
     if len(where) == 1 and hand.size > 1:
         index = tuple(where[0])
-        ratio = f", {hand[index] / reference[index]:.7g} times what it should be" if reference[index] else ""
-        yield f"the single entry [{', '.join(map(str, index))}] is wrong{ratio}", hand
+        yield f"the single entry [{', '.join(map(str, index))}] is wrong{times(hand[index], reference[index])}", hand
     if (hand.astype(np.float32) == hand).all() and np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max()):
         yield "its numbers are float32: somewhere the precision is lost", hand
     for other, gradient in gradients.items():
-        if other != name and gradient.shape == hand.shape:
+        # A gradient that is all rounding would be taken for any zero.
+        if other != name and gradient.shape == hand.shape and np.abs(gradient).max() > rounding:
             yield f"it is the gradient of {other}", gradient
+    if hand.any():
+        yield "it is clipped at its largest entry", reference.clip(-np.abs(hand).max(), np.abs(hand).max())
+    yield f"the constant {(hand - reference).flat[0]:.6g} is added to each entry", reference + (hand - reference).mean()
     if hand.ndim > 1 and hand.shape[-1] == hand.shape[-2]:
         yield "it is transposed", reference.swapaxes(-1, -2)
     if hand.ndim > 2:
@@ -110,15 +113,26 @@ def forms(hand, reference, rounding, gradients, name, penalty=None):
         if hand.ndim > 1:
             lines = np.flatnonzero(differs.any(axis=tuple(other for other in range(hand.ndim) if other != axis)))
             if len(lines) == 1 and len(where) > 1 and hand.shape[axis] > 1:
-                data = np.take(hand if penalty is None else hand - penalty, lines[0], axis)
-                words = "zero" if penalty is None else "zero, but for the penalty"
-                yield f"{word} {lines[0]} alone is {words if np.abs(data).max() <= rounding else 'wrong'}", hand
+                line = f"{word} {lines[0]} alone is"
+                if not np.take(hand, lines[0], axis).any():
+                    yield f"{line} zero", hand
+                if penalty is not None and np.abs(np.take(hand - penalty, lines[0], axis)).max() <= rounding:
+                    yield f"{line} zero, but for the penalty", hand
+                yield f"{line} wrong", hand
     if hand.ndim == 2:
         for axis, word in ((0, "rows"), (1, "columns")):
             order = matching(hand, reference, axis)
             if order is not None:
                 moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
                 yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", hand
+
+
+def times(wrong, right):
+    """ ", (1 + 1.0e-06) times what it should be": few digits, which are the same at every lambda."""
+    if not right:
+        return ""
+    ratio = wrong / right
+    return f", {f'(1 {ratio - 1:+.1e})' if abs(ratio - 1) < 1e-2 else f'{ratio:.4g}'} times what it should be"
 
 
 def matching(hand, reference, axis):
