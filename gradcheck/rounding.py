@@ -35,7 +35,11 @@ IN_ONE_PIECE = get_decompositions(
 )
 SUMS = (aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
 # With the places of their two factors.
-PRODUCTS = {aten.mm.default: (0, 1), aten.bmm.default: (0, 1), aten.addmm.default: (1, 2), aten.baddbmm.default: (1, 2)}
+PRODUCTS = {aten.dot.default: (0, 1), aten.mv.default: (0, 1), aten.mm.default: (0, 1), aten.bmm.default: (0, 1)} | {
+    aten.addmv.default: (1, 2),
+    aten.addmm.default: (1, 2),
+    aten.baddbmm.default: (1, 2),
+}
 
 
 def var_mean(x, dim=None, *, correction=None, keepdim=False):
