@@ -34,6 +34,12 @@ IN_ONE_PIECE = get_decompositions(
     ]
 )
 SUMS = (aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
+# With the places of their two factors.
+PRODUCTS = {aten.dot.default: (0, 1), aten.mv.default: (0, 1), aten.mm.default: (0, 1), aten.bmm.default: (0, 1)} | {
+    aten.addmv.default: (1, 2),
+    aten.addmm.default: (1, 2),
+    aten.baddbmm.default: (1, 2),
+}
 
 
 def var_mean(x, dim=None, *, correction=None, keepdim=False):
@@ -55,6 +61,17 @@ def partial_sums(x, dims):
     return moved.flatten(-len(dims)).cumsum(-1).reshape(moved.shape).movedim(last, dims)
 
 
+def drift(A, B):
+    """How far, in units, the roundings of its partial sums take each entry of A (..., n, k) times B (..., k, m): (..., n, m).
+
+    Partial sums that grow evenly to S and are rounded at random move it by sqrt(k / 3) |S|. Where the terms have mixed signs
+    they do not grow like that, and the noise of the terms themselves shows more: the share of S in the sum of |terms| says so.
+    """
+    S, of_sizes = A @ B, A.abs() @ B.abs()  # (..., n, m)
+    share = S.abs() / of_sizes.clamp(min=torch.finfo(S.dtype).tiny)  # (..., n, m)
+    return (A.shape[-1] / 3) ** 0.5 * share * S.abs()  # (..., n, m)
+
+
 class RoundingNoise(TorchDispatchMode):
     """Changes every floating result inside it by one `unit`, relatively; with `unit` 0 it only takes note.
 
@@ -72,6 +89,9 @@ class RoundingNoise(TorchDispatchMode):
         if function in SUMS and self.unit and arguments[0].is_floating_point() and arguments[0].ndim:
             arguments = (self.changed_on_the_way(*arguments[:2]), *arguments[1:])
         out = function(*arguments, **(keywords or {}))
+        if function in PRODUCTS and self.unit and out.is_floating_point():
+            A, B = (arguments[place] for place in PRODUCTS[function])
+            out = out + 2 * self.unit * self.signs(out) * drift(A, B)
         if function is aten.relu.default:
             self.patterns.append(out > 0)
         elif isinstance(out, torch.Tensor) and out.dtype == torch.bool:

@@ -294,6 +294,23 @@ def test_rounding_of_a_long_sum_is_that_of_a_loop(shape, axes):
     assert 3 * SAFETY * 2.0**-24 * sum_of_each < error < found < 1e-2 * sum_of_each
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_rounding_of_a_product_is_that_of_a_loop(batch):
+    """Where all terms have one sign; where they have not, it stays that of the terms."""
+    k, rng = 20_000, np.random.default_rng(0)
+
+    def product(q):
+        A, B = (torch.tensor(q[name]).float() for name in "AB")
+        return {"AB": (A @ B).numpy()}
+
+    constant = {"A": np.full((*batch, 1, k), np.float32(0.1), float), "B": np.ones((*batch, k, 3))}
+    found = rounding_uncertainty(product, constant, "float32")["AB"].max()
+    error = abs(np.cumsum(np.full(k, 0.1, np.float32), dtype=np.float32)[-1] - k * 0.1)
+    assert 3 * SAFETY * 2.0**-24 * k * 0.1 < error < found < 1e-2 * k * 0.1
+    mixed = {name: rng.standard_normal(array.shape) for name, array in constant.items()}
+    assert rounding_uncertainty(product, mixed, "float32")["AB"].max() < 100 * SAFETY * 2.0**-24 * np.sqrt(k)
+
+
 def test_variance_in_pieces_is_that_of_pytorch():
     x = torch.randn(50, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for options in ({"dim": (0, 2)}, {"dim": (0, 2), "correction": 0}, {"dim": 0, "keepdim": True}, {"dim": None}):
