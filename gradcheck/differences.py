@@ -41,14 +41,15 @@ class Differences:
         return Found((truncation + self.floor) / step, (after - before) / (2 * step), step, truncation)
 
     def best(self, J, steps):
-        """That of `steps`, which fall, where rounding takes over from truncation."""
-        last = found = Found(np.inf, np.nan, steps[0], np.inf)
+        """At the first of `steps`, which fall, where rounding takes over from truncation: from there on it alone grows.
+
+        A larger step can seem more certain, where the cost oscillates within it.
+        """
         for step in steps:
-            last, found = found, self.at(J, step)
+            found = self.at(J, step)
             if found.truncation <= self.floor:
-                break  # From here on rounding alone grows.
-        # Of these two only: much larger steps can seem more certain, where the cost oscillates between them.
-        return min(found, last)
+                break
+        return found
 
     def settled(self, J, step):
         """Derivative, uncertainty, whether a kink was crossed at `step`, and the three of a `Tie`.
