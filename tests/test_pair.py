@@ -544,9 +544,10 @@ def check_net(loss="softmax", batch_norm=False, column=True, gradients=net_gradi
     )
 
 
-@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "batch_norm", "column"),
+    [("softmax", False, True), ("sigmoid", False, False), ("softmax", True, False), ("sigmoid", True, True)],
+)
 def test_layers_of_a_network(loss, batch_norm, column):
     result = check_net(loss, batch_norm, column)
     assert (result.verdict, result.faults) == ("pass", [])
