@@ -78,6 +78,8 @@ def parse(arguments):
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
     add_common_options(parser)
     options = parser.parse_args(arguments)
+    if options.html == "-" or (options.html is not None and options.html == options.json):
+        parser.error("--html needs a file of its own")
     if options.budget is not None and not options.pair:
         parser.error("--budget is for --pair")
     if options.pair:
@@ -90,7 +92,7 @@ def parse(arguments):
 
 def refuse_network_options(parser, options):
     """A pair brings its own parameters, data and dtype: an option that says otherwise would be ignored."""
-    for name in ("networks", "hidden", "batch_norm", "loss", "batch_size", "lam", "dtype"):
+    for name in ("networks", "hidden", "batch_norm", "loss", "batch_size", "lam", "dtype", "data", "data_dir", "device"):
         if getattr(options, name) not in (parser.get_default(name), []):
             raise UserError(f"--pair brings its own cost and data; leave out {name if name == 'networks' else flag(name)}")
 

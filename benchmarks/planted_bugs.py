@@ -8,9 +8,9 @@ import functools
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from unittest.mock import patch
 
+from benchmarks import example_bugs
 from benchmarks.bugs import BUGS
 from benchmarks.peers import NAMES
 from benchmarks.places import ExamplePlace, NetworkPlace
@@ -50,13 +50,10 @@ def catalogue(options):
     for network in networks(options):
         bugs = [bug for bug in BUGS.values() if bug.network == network.name]
         found[network.name] = functools.partial(NetworkPlace, network), range(options.seeds), bugs
-    if find_spec("benchmarks.example_bugs"):
-        from benchmarks import example_bugs
-
-        for name in dict.fromkeys(bug.example for bug in example_bugs.BUGS):
-            place = functools.partial(ExamplePlace, import_module(f"examples.{name}"))
-            # An example has the numbers that stand in it, whatever the seed.
-            found[name] = place, range(min(options.seeds, 1)), [bug for bug in example_bugs.BUGS if bug.example == name]
+    for name in dict.fromkeys(bug.example for bug in example_bugs.BUGS):
+        place = functools.partial(ExamplePlace, import_module(f"examples.{name}"))
+        # An example has the numbers that stand in it, whatever the seed.
+        found[name] = place, range(min(options.seeds, 1)), [bug for bug in example_bugs.BUGS if bug.example == name]
     known = {"place": found, "bug": [bug.name for _, _, bugs in found.values() for bug in bugs]}
     for kind, given in (("place", options.places), ("bug", options.bugs)):
         for name in given:
@@ -84,7 +81,7 @@ def control_row(name, place, seed):
 def bug_row(name, place, bug):
     """A planted bug: what ours finds and says, and which of the peers reject the gradient."""
     found, accepted = place.judged(bug)
-    diagnoses = {row["name"]: row["diagnosis"] for row in found["tensors"] if row["fail"]}
+    diagnoses = {row["name"]: row["diagnosis"] for row in found["tensors"] if row["verdict"] == "fail"}
     return {
         "bug": bug.name,
         "place": name,

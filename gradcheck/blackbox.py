@@ -243,15 +243,18 @@ class PairSubject:
         return self.steps[tensor] / np.abs(direction).max()
 
     def directions(self, tensor):
-        size, shape = self.parameters[tensor].size, self.parameters[tensor].shape
+        size = self.parameters[tensor].size
         if len(self.entries(tensor)) == size:
             return None
         blocks = np.array_split(self.rng.permutation(size), min(self.blocks, size))
         directions = np.zeros((len(blocks), size))
         for direction, block in zip(directions, blocks, strict=True):
             direction[block] = self.rng.choice([-1.0, 1.0], len(block)) / np.sqrt(len(block))
+        return directions
+
+    def along(self, tensor, directions):
         along = self.complex_steps if "complex-step" in self.oracles else self.central_differences
-        return directions, along(tensor, directions.reshape(-1, *shape), lambda count: None)
+        return along(tensor, directions.reshape(-1, *self.parameters[tensor].shape), lambda count: None)
 
     def taylor(self, tensor):
         def costs_along(direction, steps):
@@ -266,4 +269,6 @@ class PairSubject:
         return quotients(cost, exact, "complex-step" in self.oracles)
 
     def diagnose(self, cases, truth, failing):
-        return diagnose_pair(cases[0], {tensor: found[0] for tensor, found in truth.items()}, self.parameters, failing)
+        right = {tensor: derivative[0] for tensor, (derivative, _) in truth.items()}
+        uncertainty = {tensor: error for tensor, (_, error) in truth.items()}
+        return diagnose_pair(cases[0], right, uncertainty, self.parameters, failing)

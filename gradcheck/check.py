@@ -10,10 +10,10 @@ A subject is a network with its twin (`network.py`) or anyone's pair of cost and
     ask()                 calls the code under test and the reference: (cases, sentences on what is wrong with their form)
     entries(tensor)       flat indices of the entries to check
     estimate(oracle, tensor, entries, advance) -> Estimate
-    directions(tensor)    None, or block-wise directions (D, entries of the tensor) and the Estimate along them
+    directions(tensor)    None, or directions over blocks of the tensor (D, entries); along(tensor, directions) -> Estimate
     taylor(tensor)        costs_along and rounding for `taylor_test`, of the last case
     sweep(tensor, entry, exact)  the error of each kind of quotient at a ladder of steps, for the page
-    diagnose(cases, truth, failing) -> dict of sentences; `truth` holds the derivatives by tensor, (cases, *shape)
+    diagnose(cases, truth, failing) -> dict of sentences; see `truth`
 """
 
 import time
@@ -27,12 +27,10 @@ from gradcheck import verdict
 from gradcheck.guard import watch
 from gradcheck.oracles import exactly
 from gradcheck.taylor import taylor_test, unit_directions
+from gradcheck.words import sensitivity
 
 ENTRYWISE = ("autograd", "complex-step", "central-difference")
 ORACLES = (*ENTRYWISE, "taylor")
-
-# Entries that would not have shown even this relative error are told apart: their derivative is 0, or nothing but rounding.
-COARSE = 1e-6
 
 
 class Case(NamedTuple):
@@ -101,20 +99,23 @@ def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
         rows, shows, drawn = [], [], {}
         for tensor in subject.parameters:
             row, seen, errors = tensor_row(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
-            directions_row(subject, tensor, cases, row, sizes[tensor])
+            row["directions"] = along_directions(subject, tensor, cases, sizes[tensor])
             if "taylor" in oracles:
-                add_taylor(subject, tensor, cases, row, [seed, zlib.crc32(tensor.encode())])
+                row["taylor"] = along_taylor(subject, tensor, cases, row, [seed, zlib.crc32(tensor.encode())])
+            row["verdict"] = verdict.of_tensor(row)
             rows.append(row)
             shows.append(seen)
             if pictures:
                 drawn[tensor] = picture(subject, tensor, row, entries[tensor], estimates[tensor], errors)
-        failing = [row["name"] for row in rows if row["fail"]]
+        # What is missing or misshapen has a sentence already.
+        given = [row for row in rows if not (faults and np.isnan(cases[0].hand[row["name"]]).all())]
+        failing = [row["name"] for row in given if row["verdict"] == "fail"]
         if failing:
             sentences = subject.diagnose(cases, truth(subject, entries, estimates), failing)
             for row in rows:
                 row["diagnosis"] = sentences.get(row["name"])
         forward = [row for row in (forward_row(quantity, cases, subject.dtype) for quantity in cases[0].forward) if row]
-    found = [row["verdict"] for row in forward] + [name for row in rows for name in verdict.VERDICTS if row[name]]
+    found = [row["verdict"] for row in forward + rows]
     return CheckResult(
         name=subject.name,
         parameters=sum(row["entries"] for row in rows),
@@ -122,7 +123,7 @@ def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
         seconds=time.perf_counter() - started,
         faults=faults + [f"the check may only read {name}, which changed" for name in changed],
         notes=list(subject.notes),
-        sensitivity=sensitivity_in_words(np.concatenate(shows)),
+        sensitivity=sensitivity(np.concatenate(shows)),
         forward=forward,
         tensors=rows,
         pictures=drawn,
@@ -195,8 +196,8 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
         "checked": sum(counts.values()) - counts["undecided"],
         **counts,
         "diagnosis": None,
-        "alone": verdict.votes(hand, derivatives, comparisons, rounding),
-        "sensitivity": coarsest(shows),
+        "alone": verdict.votes(derivatives, comparisons, rounding),
+        "sensitivity": verdict.number(np.max(shows, where=np.isfinite(shows), initial=0) or np.inf),
         "oracles": {o: verdict.summary(c, hand, derivatives[o], shape, entries) for o, c in comparisons.items()},
         "directions": None,
         "taylor": None,
@@ -204,33 +205,55 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
     return row, shows, errors
 
 
-def directions_row(subject, tensor, cases, row, size):
-    """What sampled entries leave out, seen along random directions: adds their count to the row, and to `fail`."""
-    found = subject.directions(tensor)
-    if found is None:
-        return
-    directions, along = found  # (D, entries)
+def along_directions(subject, tensor, cases, size):
+    """What sampled entries leave out, seen along random directions: how many could be checked, how many fail, and an entry that
+    makes one fail. None where every entry is looked at."""
+    directions = subject.directions(tensor)  # (D, entries)
+    if directions is None:
+        return None
+    decided, wrong = judge_directions(subject, tensor, cases, size, directions)
+    found = {"checked": int(decided.sum()), "fail": int(wrong.sum()), "entry": None}
+    if wrong.any():
+        found["entry"] = wrong_entry(subject, tensor, cases, size, directions[wrong.argmax()])
+    return found
+
+
+def judge_directions(subject, tensor, cases, size, directions):
+    """Which directions (D, entries) could be decided, and along which hand is wrong, (D,) each."""
+    along = subject.along(tensor, directions)
     hand = np.array([directions @ np.ravel(case.hand[tensor]) for case in cases])  # (cases, D)
     rounding = np.array([np.sqrt(directions**2 @ np.ravel(case.rounding[tensor]) ** 2) for case in cases])  # (cases, D)
     c = verdict.compare(hand, along.derivative, along.uncertainty, rounding, verdict.RESOLVED[subject.dtype], size)
-    wrong = int((c.decided & ~c.agrees).any(axis=0).sum())
-    row["directions"] = {"checked": len(directions), "fail": wrong}
-    row["fail"] = row["fail"] or wrong
+    return c.decided.all(axis=0), (c.decided & ~c.agrees).any(axis=0)
 
 
-def add_taylor(subject, tensor, cases, row, seed):
-    """The Taylor test of a tensor. It fails it, unless both exact oracles confirm every entry: then a kink is near."""
+def wrong_entry(subject, tensor, cases, size, direction):
+    """The index of an entry that makes a direction fail, by halving it, as long as one half fails."""
+    entries = np.flatnonzero(direction)
+    while len(entries) > 1:
+        halves = np.array_split(entries, 2)
+        parts = np.zeros((2, direction.size))
+        for part, half in zip(parts, halves, strict=True):
+            part[half] = direction[half] / np.sqrt((direction[half] ** 2).sum())
+        _, wrong = judge_directions(subject, tensor, cases, size, parts)
+        if not wrong.any():
+            return None
+        entries = halves[wrong.argmax()]
+    return [int(i) for i in np.unravel_index(entries[0], subject.parameters[tensor].shape)]
+
+
+def along_taylor(subject, tensor, cases, row, seed):
+    """The Taylor test of a tensor. It fails nothing that an exact oracle confirms at every entry: then a kink is near."""
     costs_along, rounding = subject.taylor(tensor)
     directions = unit_directions(subject.parameters[tensor].shape, seed)
     hand, uncertainty = (np.asarray(of[tensor], np.float64) for of in (cases[-1].hand, cases[-1].rounding))
-    row["taylor"] = found = taylor_test(hand, uncertainty, directions, costs_along, rounding)
-    if found["verdict"] == "fail" and not row["fail"]:
-        if subject.switched:
-            found |= {"verdict": "inconclusive", "reason": "a ReLU is active in float32 and not in float64"}
-        elif all(oracle in row["oracles"] for oracle in verdict.EXACT) and not row["undecided"]:
-            found |= {"verdict": "inconclusive", "reason": "autograd and the complex step confirm every entry: a kink is near"}
-        else:
-            row["fail"] = row["entries"]
+    found = taylor_test(hand, uncertainty, directions, costs_along, rounding)
+    confirmed = any(oracle in row["oracles"] for oracle in verdict.EXACT) and not (row["fail"] or row["undecided"])
+    if found["verdict"] == "fail" and (confirmed or subject.switched):
+        switched = "a ReLU is active in float32 and not in float64"
+        reason = "every entry is confirmed without a step: a kink is near" if confirmed else switched
+        found |= {"verdict": "inconclusive", "reason": reason}
+    return found
 
 
 def picture(subject, tensor, row, entries, estimates, errors):
@@ -245,9 +268,9 @@ def picture(subject, tensor, row, entries, estimates, errors):
 
 
 def truth(subject, entries, estimates):
-    """The derivatives by the most exact oracle, by tensor, (cases, *shape), where all entries are known."""
+    """Derivatives by the most exact oracle, by tensor, (cases, *shape), with their uncertainty, where all entries are known."""
     return {
-        tensor: best(found).reshape(-1, *subject.parameters[tensor].shape)
+        tensor: (best(found).reshape(-1, *subject.parameters[tensor].shape), np.max(next(iter(found.values())).uncertainty))
         for tensor, found in estimates.items()
         if found and len(entries[tensor]) == subject.parameters[tensor].size
     }
@@ -270,20 +293,3 @@ def forward_row(quantity, cases, dtype):
         "verdict": "pass" if c.agrees.all() else "fail",
         **verdict.summary(c, ours, theirs, shape, np.arange(ours.shape[1])),
     }
-
-
-def coarsest(shows):
-    """The largest of the smallest errors that would have shown, without the entries that are all rounding; or None."""
-    fine = shows[shows <= COARSE]
-    return float(fine.max()) if fine.size else None
-
-
-def sensitivity_in_words(shows):
-    """One sentence on all entries of a subject, from the smallest relative error that would have shown in each."""
-    limit, coarse = coarsest(shows), int((shows > COARSE).sum())
-    if limit is None:
-        return "no relative error would have shown: the derivatives are 0, or nothing but rounding"
-    half = float(np.median(shows))
-    but = f" but {coarse:,} that are 0 or nothing but rounding" if coarse else ""
-    middle = f", of {half:.0e} in half of them" if half < limit / 2 else ""
-    return f"would have caught a relative error of {limit:.0e} in any entry{but}{middle}"

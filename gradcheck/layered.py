@@ -48,6 +48,8 @@ class LayeredSubject(NetworkSubject):
         if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= network.outputs:
             raise UserError(f"layers: y has to hold classes, whole numbers from 0 to {network.outputs - 1}")
         network.check_batch(len(X))
+        if calls.dtype == "float32" and (X.astype(np.float32) != X).any():
+            raise UserError("layers: the parameters are float32 and X is not; give both in one of them")
         _, reference = twins.build(network, flat | unused_statistics(network))
         super().__init__(name, Hand(calls, flat), reference, X, y, [layers.lam])
         self.calls = calls

@@ -32,17 +32,18 @@ def evidence_in_words(name, sentence, left):
     return f"{name}: {sentence}" + (f" (explains hand - reference but for {left:.0e} of it)" if left > 0 else "")
 
 
-def diagnose_pair(case, truth, parameters, failing):
+def diagnose_pair(case, truth, uncertainty, parameters, failing):
     """A sentence for each tensor in `failing` or None, where nothing is known of what is inside.
 
-    `case` is a Case of `check.py`, `truth` holds the right gradients of those tensors of which every entry is known.
+    `case` is a Case of `check.py`, `truth` holds the right gradients of those tensors of which every entry is known,
+    `uncertainty` how far they may be off.
     """
     found = {}
     for name in failing:
         found[name] = None
         if name not in truth:
             continue
-        hand, rounding = case.hand[name], float(np.max(case.rounding[name]))
+        hand, rounding = case.hand[name], float(np.max(case.rounding[name])) + uncertainty[name]
         if not np.isfinite(hand).all():
             found[name] = f"{name}: {NOT_FINITE}"
             continue
@@ -95,7 +96,10 @@ def forms(hand, reference, rounding, gradients, name, penalty=None):
     if len(where) == 1 and hand.size > 1:
         index = tuple(where[0])
         yield f"the single entry [{', '.join(map(str, index))}] is wrong{times(hand[index], reference[index])}", hand
-    if (hand.astype(np.float32) == hand).all() and np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max()):
+    close = np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max())
+    with np.errstate(over="ignore"):
+        in_float32, in_float16 = ((hand.astype(dtype) == hand).all() for dtype in (np.float32, np.float16))
+    if close and in_float32 and not in_float16:  # round numbers are both
         yield "its numbers are float32: somewhere the precision is lost", hand
     for other, gradient in gradients.items():
         # A gradient that is all rounding would be taken for any zero.
@@ -149,4 +153,4 @@ def matching(hand, reference, axis):
 def other_factor(hand, reference):
     """Any other factor, by regression."""
     c = np.vdot(reference, hand) / max(np.vdot(reference, reference), TINY)
-    yield f"it is multiplied by {c:.6g}", c * reference
+    yield f"it is multiplied by {c:.6g}" if abs(c - 1) > 1e-4 else f"it is multiplied by (1 {c - 1:+.1e})", c * reference

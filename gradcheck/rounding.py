@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch._decomp import get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gradcheck.noisy import Noise
 
@@ -42,6 +42,16 @@ PRODUCTS = {aten.dot.default: (0, 1), aten.mv.default: (0, 1), aten.mm.default: 
 }
 
 
+# They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
+NAMES = (
+    "amax amin max min maximum minimum median sort topk clamp clamp_min clamp_max abs neg where index index_select gather clone"
+)
+NAMES += (
+    " _to_copy full full_like ones ones_like zeros zeros_like new_zeros new_full scatter max_pool2d_with_indices cat stack relu"
+)
+EXACT = {getattr(aten, name) for name in NAMES.split() if hasattr(aten, name)}
+
+
 def var_mean(x, dim=None, *, correction=None, keepdim=False):
     """As `torch.var_mean`, in pieces: the rounding of the mean moves all that is centred by it."""
     mean = x.mean(dim, keepdim=True)
@@ -52,6 +62,11 @@ def var_mean(x, dim=None, *, correction=None, keepdim=False):
 
 
 IN_ONE_PIECE[aten.var_mean.correction] = var_mean
+
+
+def chooses(tensor):
+    """Whether it holds choices, truth values or indices, and no results."""
+    return not (tensor.is_floating_point() or tensor.is_complex())
 
 
 def partial_sums(x, dims):
@@ -75,7 +90,7 @@ def drift(A, B):
 class RoundingNoise(TorchDispatchMode):
     """Changes every floating result inside it by one `unit`, relatively; with `unit` 0 it only takes note.
 
-    `patterns` are the sign patterns of the ReLUs and the results of the comparisons that ran.
+    `patterns` are the sign patterns of the ReLUs, the results of comparisons and the indices that were chosen.
     """
 
     def __init__(self, unit, generator):
@@ -94,16 +109,16 @@ class RoundingNoise(TorchDispatchMode):
             out = out + 2 * self.unit * self.signs(out) * drift(A, B)
         if function is aten.relu.default:
             self.patterns.append(out > 0)
-        elif isinstance(out, torch.Tensor) and out.dtype == torch.bool:
-            self.patterns.append(out)
+        self.patterns += [each for each in tree_leaves(out) if isinstance(each, torch.Tensor) and chooses(each)]
         if not self.computes(function):
             return out
         # A tree of one leaf without the tree: most results are.
         return self.change(out) if isinstance(out, torch.Tensor) else tree_map_only(torch.Tensor, self.change, out)
 
     def computes(self, function):
-        """Views, copies and fills round nothing; results written in place belong to somebody else."""
-        return self.unit and not function.is_view and not function._schema.is_mutable
+        """Views, copies, fills and choices round nothing; results written in place belong to somebody else."""
+        rounds = not function.is_view and function.overloadpacket not in EXACT
+        return self.unit and rounds and not function._schema.is_mutable
 
     def change(self, out):
         return out * (1 + 2 * self.unit * self.signs(out)) if out.is_floating_point() else out

@@ -47,7 +47,8 @@ def taylor_test(gradient, uncertainty, directions, costs_along, rounding):
 def remainders(gradient, uncertainty, direction, costs_along, rounding):
     slope = float((gradient * direction).sum())
     costs, crossed = costs_along(direction, np.concatenate([STEPS, [0.0]]))
-    R = np.abs(costs[:-1] - costs[-1] - STEPS * slope)  # (steps,)
+    with np.errstate(over="ignore", invalid="ignore"):
+        R = np.abs(costs[:-1] - costs[-1] - STEPS * slope)  # (steps,)
     result = {"verdict": "inconclusive", "reason": None, "slope": None, "window": None}
     result["remainders"] = [float(r) if np.isfinite(r) else None for r in R]
     if not np.isfinite(R).all():

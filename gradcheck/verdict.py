@@ -54,7 +54,8 @@ def compare(hand, reference, uncertainty, rounding, resolved, size):
         scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
         allowed = rounding + uncertainty
         finite = np.isfinite(hand)
-        decided = (allowed <= DECISIVE * size) | ~finite
+        # Two exact derivations that give the same number have decided, were it 0 among zeros.
+        decided = (allowed <= DECISIVE * size) | ~finite | ((hand == reference) & (uncertainty == 0))
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
         shows = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
@@ -84,15 +85,20 @@ def count(comparisons, crossed, inside, outside, switched=False):
     `between`, are (entries,).
 
     `comparisons` is a dict by oracle. `switched` says that a ReLU is active in hand's dtype and not in float64, or the
-    reverse: then no finite entry can fail. Where hand and both exact oracles agree, a difference quotient that does not is out
-    of its depth, and fails nothing.
+    reverse: then no finite entry can fail. Where hand and the exact oracles agree, a difference quotient that does not fails
+    nothing: it is out of its depth if there are two of them, and leaves the entry undecided if there is one.
     """
-    outvoted = np.zeros(len(crossed), bool)
-    if all(oracle in comparisons for oracle in EXACT):
-        outvoted = np.all([(comparisons[o].decided & comparisons[o].agrees).all(axis=0) for o in EXACT], axis=0)
-    wrong = [c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched)) for c in comparisons.values()]
-    fail = np.any([w.any(axis=0) for w in wrong], axis=0) & ~outvoted & ~inside | outside
-    settled = np.any([(c.decided & c.agrees).all(axis=0) for c in comparisons.values()], axis=0) | inside
+    confirms = {o: (c.decided & c.agrees).all(axis=0) for o, c in comparisons.items()}  # (entries,) each
+    wrong = {
+        o: (c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched))).any(axis=0) for o, c in comparisons.items()
+    }
+    exact = [oracle for oracle in EXACT if oracle in comparisons]
+    outvoted = np.all([confirms[oracle] for oracle in exact], axis=0) if exact else np.zeros(len(crossed), bool)
+    fail = np.any(list(wrong.values()), axis=0) & ~outvoted & ~inside | outside
+    settled = np.any(list(confirms.values()), axis=0) | inside
+    if len(exact) == 1:
+        # One exact oracle against a difference that could decide: nobody is there to say which of them is out of its depth.
+        settled &= ~(outvoted & np.any(list(wrong.values()), axis=0))
     masks = {
         "pass": ~fail & settled & ~crossed,
         "fail": fail,
@@ -128,7 +134,7 @@ def worst_ratio(comparisons):
     return np.where(known.any(axis=0), np.max(ratios, axis=0, where=known, initial=0), np.nan)
 
 
-def votes(hand, derivatives, comparisons, rounding):
+def votes(derivatives, comparisons, rounding):
     """Who stands alone against all others, as a dict of counts of entries, without those that never do.
 
     `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against hand or each other; a difference
@@ -179,6 +185,13 @@ def summary(comparison, hand, reference, shape, entries):
 def number(value):
     """A float for JSON, which has no others than finite ones."""
     return float(value) if np.isfinite(value) else None
+
+
+def of_tensor(row):
+    """The verdict on a tensor from its row: of its entries, of the directions over what a sample left out, of Taylor."""
+    if any(part and part["fail"] for part in (row, row["directions"])) or (row["taylor"] or {}).get("verdict") == "fail":
+        return "fail"
+    return overall(verdict for verdict in VERDICTS if row[verdict])
 
 
 def overall(verdicts):

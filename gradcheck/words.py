@@ -1,5 +1,7 @@
 """What a check found, in sentences, from the dict that the JSON file holds."""
 
+import numpy as np
+
 # What it means that one derivation stands against the others, at so many entries.
 ALONE = {
     "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
@@ -9,7 +11,9 @@ ALONE = {
 }
 NO_PATTERN = "no known bug makes this pattern"
 NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
-UNDECIDED = "no oracle was certain there, or a ReLU is active in float32 and not in float64; try another seed"
+# Entries that would not have shown even this relative error are told apart.
+COARSE = 1e-6
+UNDECIDED = "no oracle was certain there, or the oracles disagree, or rounding switches a branch such as a ReLU"
 
 
 def failures(network):
@@ -19,7 +23,7 @@ def failures(network):
     if wrong:
         lines.append(f"fail: {name}, the forward passes differ in {', '.join(wrong)}")
     for tensor in network["tensors"]:
-        if tensor["fail"]:
+        if tensor["verdict"] == "fail":
             lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
     for tensor in network["tensors"]:
         if tensor["undecided"]:
@@ -31,16 +35,14 @@ def failures(network):
 
 def what_failed(tensor):
     """ "W1, 3 of 12 entries, [0, 2] is 0.5, autograd says 0.25"."""
-    directions, worst = tensor["directions"], worst_in_full(tensor)
+    directions, taylor = tensor["directions"], tensor["taylor"]
+    seen = [entries_of(tensor)] if tensor["fail"] else []
     if directions and directions["fail"]:
-        # Their number stands in "fail" where no entry of the sample does.
-        seen = [] if not worst and tensor["fail"] == directions["fail"] else [entries_of(tensor)]
-        seen.append(f"{directions['fail']} of {directions['checked']} random directions over all entries")
-    else:
-        seen = [entries_of(tensor)]
-    if not worst and tensor["taylor"] and tensor["taylor"]["verdict"] == "fail":
+        where = f": [{', '.join(map(str, directions['entry']))}] is wrong" if directions["entry"] else ""
+        seen.append(f"{directions['fail']} of {directions['checked']} random directions over all entries{where}")
+    if not seen and taylor and taylor["verdict"] == "fail":
         seen.append("by the Taylor test")
-    return ", ".join([tensor["name"], *seen]) + worst
+    return ", ".join([tensor["name"], *seen]) + worst_in_full(tensor)
 
 
 def entries_of(tensor):
@@ -66,3 +68,17 @@ def worst_in_full(tensor):
 def number(value, digits=2):
     """In scientific notation with so many digits; None is a number that is not finite."""
     return "not finite" if value is None else f"{value:.{digits - 1}e}"
+
+
+def sensitivity(shows):
+    """A sentence from the smallest relative error that would have shown in each entry; infinity where none would."""
+    fine, coarse, blind = shows[shows <= COARSE], (shows > COARSE) & (shows < 1), shows >= 1
+    if coarse.sum() > fine.size:
+        fine, coarse = shows[shows < 1], np.zeros(0, bool)
+    if not fine.size:
+        return "no relative error would have shown: the derivatives are 0, or nothing but rounding"
+    limit, half = float(fine.max()), float(np.median(fine))
+    rest = int(coarse.sum()) + int(blind.sum())
+    but = f" but {rest:,} that are 0 or nearly all rounding" if rest else ""
+    middle = f", of {half:.0e} in half of them" if half < limit / 2 else ""
+    return f"would have caught a relative error of {limit:.0e} in any entry{but}{middle}"

@@ -16,14 +16,12 @@ function worstRatio(tensor) {
   return Number.isFinite(worst) ? worst : null;
 }
 
-function verdictOf(network, tensor) {
-  const taylorFailed = tensor.taylor?.verdict === "fail" && network.verdict === "fail";
-  if (tensor.fail || tensor.directions?.fail || taylorFailed) return "fail";
-  return tensor.undecided ? "undecided" : "pass";
+function verdictOf(tensor) {
+  return tensor.verdict === "kink" ? "pass" : tensor.verdict;
 }
 
 const rows = run.networks.flatMap((network) => network.tensors.map((tensor) => ({
-  network, tensor, verdict: verdictOf(network, tensor), ratio: worstRatio(tensor), open: false,
+  network, tensor, verdict: verdictOf(tensor), ratio: worstRatio(tensor), open: false,
 })));
 rows.forEach((row, position) => (row.position = position));
 

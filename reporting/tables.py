@@ -14,6 +14,7 @@ STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bo
 
 
 TABLE_WIDTH = 80
+LONGEST_NAME = 24
 
 
 def show(*parts):
@@ -53,7 +54,7 @@ def network_table(network):
         size = f"{tensor['entries']:,}"
         for name, entries, verdict, oracle in zip_longest((tensor["name"],), (size,), tensor_verdict(tensor), oracles):
             short, cells = oracle or ("", ("",) * 5)
-            table.add_row(name, short, entries, *cells, verdict)
+            table.add_row(shortened(name), short, entries, *cells, verdict)
     return table
 
 
@@ -87,7 +88,7 @@ def conclusion(result):
         for line in failures(network):
             verdict = line.split(":")[0]
             lines.append(styled(line, verdict) if verdict in STYLE else escape(line))
-        lines += [f"{escape(network['name'])}: {network['sensitivity']}"] if network["verdict"] == "pass" else []
+        lines += [escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"])]
     tensors = [tensor for network in result["networks"] for tensor in network["tensors"]]
     outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
     if outvoted:
@@ -129,11 +130,26 @@ def taylor_cells(taylor):
     return f"slope {min(slopes)}" if slopes else "slope -", "", "", "", ""
 
 
+def taylor_reasons(network):
+    """Why the Taylor test of some tensors is inconclusive: a line for each reason."""
+    by_reason = {}
+    for tensor in network["tensors"]:
+        if tensor["taylor"] and tensor["taylor"]["verdict"] == "inconclusive":
+            by_reason.setdefault(tensor["taylor"]["reason"], []).append(tensor["name"])
+    return [f"Taylor test inconclusive for {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def shortened(name):
+    """A name as a cell of a table, which shows no markup and leaves room for the other columns."""
+    return escape(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…") if name else name
+
+
 def tensor_verdict(tensor):
-    """The verdict, and on the next line how many entries it concerns where that is not all."""
-    for verdict in ("fail", "undecided"):
-        if tensor[verdict]:
-            return [styled(verdict.upper(), verdict), styled(f"{tensor[verdict]:,}", verdict)]
+    """The verdict, and on the next line how many entries it concerns."""
+    verdict = tensor["verdict"]
+    if verdict in ("fail", "undecided"):
+        entries = [styled(f"{tensor[verdict]:,}", verdict)] if tensor[verdict] else []
+        return [styled(verdict.upper(), verdict), *entries]
     kinks = [styled(f"{tensor['kink']:,} kink", "pass")] if tensor["kink"] else []
     return [styled("pass", "pass"), *kinks]
 

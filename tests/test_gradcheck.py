@@ -567,7 +567,7 @@ def test_who_stands_alone(hand, oracles, alone, verdict_of_entry):
     hand, none = np.array([[hand]]), np.zeros((1, 1))
     derivatives = {oracle: np.array([[value]]) for oracle, value in (ORACLES_BY_HAND | oracles).items()}
     comparisons = {o: verdict.compare(hand, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.votes(hand, derivatives, comparisons, 1e-15) == alone
+    assert verdict.votes(derivatives, comparisons, 1e-15) == alone
     assert count(comparisons)[verdict_of_entry] == 1
 
 
@@ -575,5 +575,5 @@ def test_nobody_votes_without_both_exact_oracles():
     hand, none = np.array([[2.0]]), np.zeros((1, 1))
     derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
     comparisons = {o: verdict.compare(hand, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.votes(hand, derivatives, comparisons, 1e-15) == {}
+    assert verdict.votes(derivatives, comparisons, 1e-15) == {}
     assert count(comparisons)["fail"] == 1
