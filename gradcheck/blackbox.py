@@ -13,7 +13,7 @@ import numpy as np
 
 from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
-from gradcheck.differences import LADDER, Differences
+from gradcheck.differences import LADDER, NO_TIE, Differences
 from gradcheck.faults import fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.patterns import diagnose_pair
@@ -201,17 +201,29 @@ class PairSubject:
         """What rounding may change in each entry of the gradient, and in the cost.
 
         Measured on the reference if there is one, so that a backward which loses digits shows; else on the backward itself.
+        Nothing is known, and a note says so, where that raises beside the parameters.
         """
+        try:
+            found = self.rounding_of_gradient(broken)
+        except Exception as error:
+            whose = "reference" if "autograd" in self.oracles else "backward pass"
+            self.notes.append(f"ROUNDING UNKNOWN: beside the parameters the {whose} raised {raised(error)}")
+            found = {name: np.full(array.shape, np.inf) for name, array in self.parameters.items()}
+        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+
+    def rounding_of_gradient(self, broken):
         calls, inputs = self.calls, self.parameters
         if "autograd" in self.oracles:
-            found = rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
-        elif broken:
-            found = {name: np.zeros(array.shape) for name, array in inputs.items()}
-        elif calls.in_torch:
-            found = rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
-        else:
-            found = rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype)
-        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+            return rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
+        if broken:
+            return {name: np.zeros(array.shape) for name, array in inputs.items()}
+        if calls.in_torch:
+            return rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
+        return rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype, self.note_plain_arrays)
+
+    def note_plain_arrays(self, error):
+        why = f"on arrays that round at random the backward pass raised {raised(error)}"
+        self.notes.append(f"ROUNDING OF THE PARAMETERS ALONE: {why}")
 
     def entries(self, tensor):
         return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample[tensor]
@@ -245,13 +257,27 @@ class PairSubject:
         """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
         rows = []
         for direction in directions:
-            rows.append(self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction)))
+            found = self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction))
+            left, right = found[-3:-1]
+            if "complex-step" in self.oracles and np.isfinite(left) and not self.tied(tensor, direction, left, right):
+                found = *found[:3], *NO_TIE
+            rows.append(found)
             advance(1)
         derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, entries)
         if crossed.any():
             self.kinked.add(tensor)
         tie = Tie(left, right, slack) if np.isfinite(left).any() else None
         return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
+
+    def tied(self, tensor, direction, left, right):
+        """Whether the complex step jumps as the one-sided derivatives do, within a few units in the last place.
+
+        Differences can't tell a kink at the parameters from one that is nearer than their steps.
+        """
+        units = 4 * EPS * (np.abs(self.parameters[tensor]).max() or 1.0) / np.abs(direction).max()
+        beside = (self.moved(tensor, direction, sign * units + 1j * COMPLEX_STEP) for sign in (-1, 1))
+        before, after = (np.imag(self.calls.cost(arrays)) / COMPLEX_STEP for arrays in beside)
+        return abs(after - before) > abs(right - left) / 2
 
     def step(self, tensor, direction):
         """The step of the smallest error at a few random entries of the tensor."""

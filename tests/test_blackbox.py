@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from errors import UserError
 from gradcheck import check
 
 
@@ -60,3 +62,80 @@ def test_a_flat_minimum_is_no_cost_in_steps():
     result = check({"w": minimum.copy()}, cost, lambda p: {"w": 4 * (p["w"] - minimum) ** 3})
     assert not any(note.startswith("A COST IN STEPS") for note in result.notes)
     assert result.tensors[0]["fail"] == 0
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "pass"), (0.5, "fail")])
+def test_a_kink_close_by_is_no_tie(share, verdict):
+    x = np.array([1.0, 2.0, -1.0])
+
+    def cost(p):
+        return 100 + 50 * np.maximum(p["w"] @ x, 0) + (p["w"] ** 2).sum()
+
+    def gradients(p):
+        return {"w": share * 50 * x * (p["w"] @ x > 0) + 2 * p["w"]}
+
+    result = check({"w": np.array([1.0, 1.0, 3.0 - 1e-12])}, cost, gradients)
+    assert result.verdict == verdict
+    # At the kink itself, both are right.
+    assert check({"w": np.array([1.0, 1.0, 3.0])}, cost, gradients).verdict == "pass"
+
+
+class NoBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.sum()
+
+    @staticmethod
+    def backward(ctx, dout):
+        raise ValueError("not written yet")
+
+
+def square(p):
+    return (p["w"] ** 2).sum()
+
+
+def test_a_reference_whose_backward_raises_is_one_line():
+    with pytest.raises(
+        UserError, match=r"the backward pass of reference\(parameters\) raised ValueError in test_blackbox.py, line"
+    ):
+        check({"w": np.ones(4)}, lambda p: p["w"].sum(), lambda p: {"w": np.ones(4)}, lambda p: NoBackward.apply(p["w"]))
+
+
+@pytest.mark.parametrize("ones", [np.ones(3), torch.ones(3, dtype=torch.float64)], ids=["numpy", "torch"])
+def test_a_backward_that_raises_beside_the_parameters_leaves_them_undecided(ones):
+    def picky(p):
+        if not (p["w"] == 1).all():
+            raise ValueError("only at 1")
+        return {"w": 2 * p["w"]}
+
+    result = check({"w": ones}, square, picky)
+    assert counts(result) == {"undecided": 3}
+    assert result.notes == [f"ROUNDING UNKNOWN: beside the parameters the backward pass raised {raised_in(picky)}: only at 1"]
+
+
+def raised_in(function):
+    return f"ValueError in test_blackbox.py, line {function.__code__.co_firstlineno + 2}"
+
+
+def test_a_backward_that_takes_plain_arrays_alone_says_so():
+    def plain(p):
+        assert type(p["w"]) is np.ndarray
+        return {"w": 2 * p["w"]}
+
+    result = check({"w": np.ones(3)}, square, plain)
+    assert counts(result) == {"pass": 3}
+    (note,) = result.notes
+    assert note.startswith(
+        "ROUNDING OF THE PARAMETERS ALONE: on arrays that round at random the backward pass raised Assertion"
+    )
+
+
+@pytest.mark.parametrize("found", [np.array(["a", "b"]), np.array([None, 1.0]), np.array([1, 2], "M8[s]")])
+def test_a_gradient_that_is_not_of_numbers_fails(found):
+    result = check({"w": np.ones(2)}, square, lambda p: {"w": found})
+    assert (result.verdict, result.faults) == ("fail", [f"the gradient of w has dtype {found.dtype}"])
+
+
+def test_another_byte_order_is_refused_by_name():
+    with pytest.raises(UserError, match="parameter w has dtype >f8; it has to be float64 or float32, in native byte order"):
+        check({"w": np.ones(2, ">f8")}, square, lambda p: {"w": 2 * p["w"]})
