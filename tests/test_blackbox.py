@@ -139,3 +139,44 @@ def test_a_gradient_that_is_not_of_numbers_fails(found):
 def test_another_byte_order_is_refused_by_name():
     with pytest.raises(UserError, match="parameter w has dtype >f8; it has to be float64 or float32, in native byte order"):
         check({"w": np.ones(2, ">f8")}, square, lambda p: {"w": 2 * p["w"]})
+
+
+def hermitian(w):
+    return w + w.T + 8 * np.eye(4) if isinstance(w, np.ndarray) else w + w.T + 8 * torch.eye(4, dtype=w.dtype)
+
+
+LOSE_THE_DERIVATIVE = {
+    "cov": lambda w: np.cov(w),
+    "corrcoef": lambda w: np.corrcoef(w),
+    "nanvar": lambda w: np.nanvar(w),
+    "cholesky": lambda w: np.linalg.cholesky(hermitian(w)),
+    "eigh": lambda w: np.linalg.eigh(hermitian(w))[0],
+    "svd": lambda w: np.linalg.svd(w)[1],
+    "qr": lambda w: np.linalg.qr(w)[1],
+    "pinv": lambda w: np.linalg.pinv(w),
+    "lstsq": lambda w: np.linalg.lstsq(w, np.ones(4))[0],
+    "slogdet": lambda w: np.linalg.slogdet(w)[1],
+    "torch.var_mean": lambda w: torch.var_mean(w)[0],
+    "torch.std_mean": lambda w: torch.std_mean(w)[0],
+    "torch.linalg.cholesky": lambda w: torch.linalg.cholesky(hermitian(w)),
+    "torch.linalg.eigh": lambda w: torch.linalg.eigh(hermitian(w))[0],
+    "torch.linalg.svd": lambda w: torch.linalg.svdvals(w),
+    "torch.linalg.qr": lambda w: torch.linalg.qr(w)[1],
+    "torch.linalg.slogdet": lambda w: torch.linalg.slogdet(w)[1],
+    "torch.linalg.pinv": lambda w: torch.linalg.pinv(w),
+    "torch.linalg.lstsq": lambda w: torch.linalg.lstsq(w, torch.ones(4, 1, dtype=w.dtype))[0],
+}
+
+
+@pytest.mark.parametrize("name", LOSE_THE_DERIVATIVE)
+def test_what_has_no_complex_derivative_is_refused_however_small(name):
+    w = np.random.default_rng(3).standard_normal((4, 4))
+    in_torch = name.startswith("torch")
+
+    def cost(p):
+        return (p["w"] ** 2).sum() + 1e-12 * LOSE_THE_DERIVATIVE[name](p["w"]).sum()
+
+    result = check(
+        {"w": torch.tensor(w) if in_torch else w}, cost, lambda p: {"w": 2 * p["w"]}, oracles=("central-difference",)
+    )
+    assert any("takes the modulus or the conjugate" in note for note in result.notes), result.notes
