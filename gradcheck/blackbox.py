@@ -13,7 +13,7 @@ import numpy as np
 
 from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
-from gradcheck.differences import LADDER, Differences
+from gradcheck.differences import LADDER, NO_TIE, Differences
 from gradcheck.faults import fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.patterns import diagnose_pair
@@ -51,7 +51,7 @@ class PairSubject:
         has_reference = calls.pair.reference is not None
         takes_complex, complex_seconds = self.try_complex()
         self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
-        self.steps, self.kinked = {}, set()
+        self.steps, self.kinked, self.blocks = {}, set(), BLOCKS[0]
         self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
 
     def cost_at_base(self):
@@ -66,19 +66,38 @@ class PairSubject:
         started = time.perf_counter()
         changes = [abs(self.cost_or_nan(self.near(EPS)) - base) for _ in range(8)]
         seconds = (time.perf_counter() - started) / 8
-        noise = max([EPS * abs(base), *(change for change in changes if np.isfinite(change))])
+        # Of a smooth cost nothing else is left of third differences at so small steps; 20 is that of `oracles.py`.
+        third = np.abs(np.diff(self.costs_on_a_line(1e-12 * np.arange(8)), 3)) / np.sqrt(20)
+        noise = max([EPS * abs(base), *(change for change in [*changes, *third] if np.isfinite(change))])
         # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
-        moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in (1e-9, 1e-7, 1e-5, 1e-3)]
-        seen = [change for changes in moves for change in changes if change > 0]
+        distances = (1e-9, 1e-7, 1e-5, 1e-3)
+        moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in distances]
+        seen = [(d, min(up)) for d, each in zip(distances, moves, strict=True) if (up := [c for c in each if c > 0])]
         if seen and moves[0] == [0, 0, 0]:
-            noise = max(noise, min(seen))
-            if noise > 1000 * EPS * abs(base):
+            step = min(change for _, change in seen)
+            if step <= 1000 * max(noise, EPS * abs(base)):
+                noise = max(noise, step)
+            elif self.jumps(seen[0][0]):
+                noise = step
                 self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
         return base, noise, seconds
 
     def near(self, distance):
-        """Fresh arrays, each entry changed by so much, relatively, up or down at random."""
-        return {k: a * (1 + distance * self.rng.choice([-1.0, 1.0], a.shape)) for k, a in self.parameters.items()}
+        """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
+        return {
+            k: a + distance * np.where(a == 0, self.size(k), a) * self.rng.choice([-1.0, 1.0], a.shape)
+            for k, a in self.parameters.items()
+        }
+
+    def costs_on_a_line(self, distances):
+        """The costs at these distances, as in `near`, in one direction."""
+        up = {k: array - self.parameters[k] for k, array in self.near(1.0).items()}
+        return np.array([self.cost_or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
+
+    def jumps(self, distance):
+        """Whether the cost jumps near this distance, where a flat minimum of a smooth one only bends."""
+        costs = self.costs_on_a_line(distance * (1 - np.arange(16) / 128))
+        return np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0)
 
     def try_complex(self):
         """Whether the complex step can be trusted: it answers, and as central differences do along a direction in each tensor.
@@ -182,17 +201,29 @@ class PairSubject:
         """What rounding may change in each entry of the gradient, and in the cost.
 
         Measured on the reference if there is one, so that a backward which loses digits shows; else on the backward itself.
+        Nothing is known, and a note says so, where that raises beside the parameters.
         """
+        try:
+            found = self.rounding_of_gradient(broken)
+        except Exception as error:
+            whose = "reference" if "autograd" in self.oracles else "backward pass"
+            self.notes.append(f"ROUNDING UNKNOWN: beside the parameters the {whose} raised {raised(error)}")
+            found = {name: np.full(array.shape, np.inf) for name, array in self.parameters.items()}
+        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+
+    def rounding_of_gradient(self, broken):
         calls, inputs = self.calls, self.parameters
         if "autograd" in self.oracles:
-            found = rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
-        elif broken:
-            found = {name: np.zeros(array.shape) for name, array in inputs.items()}
-        elif calls.in_torch:
-            found = rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
-        else:
-            found = rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype)
-        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+            return rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
+        if broken:
+            return {name: np.zeros(array.shape) for name, array in inputs.items()}
+        if calls.in_torch:
+            return rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
+        return rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype, self.note_plain_arrays)
+
+    def note_plain_arrays(self, error):
+        why = f"on arrays that round at random the backward pass raised {raised(error)}"
+        self.notes.append(f"ROUNDING OF THE PARAMETERS ALONE: {why}")
 
     def entries(self, tensor):
         return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample[tensor]
@@ -226,13 +257,27 @@ class PairSubject:
         """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
         rows = []
         for direction in directions:
-            rows.append(self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction)))
+            found = self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction))
+            left, right = found[-3:-1]
+            if "complex-step" in self.oracles and np.isfinite(left) and not self.tied(tensor, direction, left, right):
+                found = *found[:3], *NO_TIE
+            rows.append(found)
             advance(1)
         derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, entries)
         if crossed.any():
             self.kinked.add(tensor)
         tie = Tie(left, right, slack) if np.isfinite(left).any() else None
         return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
+
+    def tied(self, tensor, direction, left, right):
+        """Whether the complex step jumps as the one-sided derivatives do, within a few units in the last place.
+
+        Differences can't tell a kink at the parameters from one that is nearer than their steps.
+        """
+        units = 4 * EPS * (np.abs(self.parameters[tensor]).max() or 1.0) / np.abs(direction).max()
+        beside = (self.moved(tensor, direction, sign * units + 1j * COMPLEX_STEP) for sign in (-1, 1))
+        before, after = (np.imag(self.calls.cost(arrays)) / COMPLEX_STEP for arrays in beside)
+        return abs(after - before) > abs(right - left) / 2
 
     def step(self, tensor, direction):
         """The step of the smallest error at a few random entries of the tensor."""

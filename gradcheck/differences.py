@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.oracles import SIGMAS
+from gradcheck.oracles import EPS, SIGMAS
 
-# Steps to try, as multiples of a tensor's size.
-LADDER = np.logspace(-1, -8, 15)
+# Steps to try, as multiples of a tensor's size. An odd factor, for parameters and kinks tend to be round numbers: a kink at
+# half a step leaves no third difference, nor does a sine whose period divides it.
+LADDER = 10**-0.1234 * np.logspace(-1, -8, 15)
 # A difference whose truncation error is over this many times its rounding error is tried with smaller steps, this many.
 ROUGH, SHRINK, RETRIES = 10, 8, 12
 # Derivatives from the left and the right that are less certain than this, relatively, say nothing.
@@ -19,12 +20,13 @@ NO_TIE = (np.nan,) * 3
 
 
 class Found(NamedTuple):
-    """A central difference: its uncertainty is truncation and rounding error over the step."""
+    """A central difference: its uncertainty is `truncation` and `floor`, the rounding error, over the step."""
 
     uncertainty: float
     derivative: float
     step: float
     truncation: float
+    floor: float
 
 
 class Differences:
@@ -32,23 +34,29 @@ class Differences:
 
     def __init__(self, base, noise):
         self.base, self.noise = base, noise
-        self.floor = SIGMAS * noise / np.sqrt(2)  # of half a difference of two costs
+
+    def rounding(self, *costs):
+        """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, theirs is larger."""
+        return SIGMAS * max(self.noise, EPS * np.max(np.abs(costs)))
 
     def at(self, J, step):
         """The error comes from a third point of the stencil, see `oracles.py`."""
         before, after, further = (J(k * step) for k in (-1, 1, 2))
         truncation = abs(further - 3 * after + 3 * self.base - before) / 3
-        return Found((truncation + self.floor) / step, (after - before) / (2 * step), step, truncation)
+        floor = self.rounding(before, after, further) / np.sqrt(2)  # of half a difference of two costs
+        return Found((truncation + floor) / step, (after - before) / (2 * step), step, truncation, floor)
 
     def best(self, J, steps):
         """At the first of `steps`, which fall, where rounding takes over from truncation: from there on it alone grows.
 
-        A larger step can seem more certain, where the cost oscillates within it.
+        A larger step can seem more certain, where the cost oscillates within it; so the next has to agree.
         """
-        for step in steps:
-            found = self.at(J, step)
-            if found.truncation <= self.floor:
-                break
+        found = self.at(J, steps[0])
+        for step in steps[1:]:
+            last, found = found, self.at(J, step)
+            agree = abs(found.derivative - last.derivative) <= found.uncertainty + last.uncertainty
+            if last.truncation <= last.floor and agree:
+                return last
         return found
 
     def settled(self, J, step):
@@ -57,14 +65,14 @@ class Differences:
         Where `step` is too rough, smaller ones are tried. Where a kink stays inside all of them it lies at 0.
         """
         found = self.at(J, step)
-        if found.truncation <= ROUGH * self.floor:
+        if found.truncation <= ROUGH * found.floor:
             return found.derivative, found.uncertainty, False, *NO_TIE
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
-        smaller = self.at(J, step / SHRINK).truncation
-        crossed = smaller > max(found.truncation / SHRINK**2, self.floor)
+        smaller = self.at(J, step / SHRINK)
+        crossed = smaller.truncation > max(found.truncation / SHRINK**2, smaller.floor)
         first, found = found, self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
         # At a kink no step is more certain than another, until rounding covers it.
-        if found.truncation <= ROUGH * self.floor and (not crossed or found.uncertainty < first.uncertainty / ROUGH):
+        if found.truncation <= ROUGH * found.floor and (not crossed or found.uncertainty < first.uncertainty / ROUGH):
             return found.derivative, found.uncertainty, crossed, *NO_TIE
         (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))
         slack = max(left_error, right_error)
@@ -78,8 +86,9 @@ class Differences:
             costs = [self.base, *(J(k * h) for k in (1, 2, 3))]
             truncation = abs(np.dot([-1, 3, -3, 1], costs)) / 3
             # sqrt(11^2 + 18^2 + 9^2 + 2^2) / 6 = 3.8 of the noise of J.
-            error = (truncation + 3.8 * SIGMAS * self.noise) / abs(h)
+            rounding = self.rounding(*costs)
+            error = (truncation + 3.8 * rounding) / abs(h)
             best = min(best, (error, np.dot([-11, 18, -9, 2], costs) / (6 * h)))
-            if truncation <= self.floor:
+            if truncation <= rounding / np.sqrt(2):
                 break
         return best

@@ -20,8 +20,12 @@ def raised(error):
     return f"{type(error).__name__} in {where}: {' '.join(str(error).split())}"
 
 
+def real_numbers(array):
+    return np.asarray(array).dtype.kind in "fiub"
+
+
 def misshapen(gradients, parameters):
-    """A sentence for each gradient that is missing, of another shape than its parameter, or of no parameter."""
+    """A sentence for each gradient that is missing, of another shape than its parameter, not of numbers, or of no parameter."""
     for name, array in parameters.items():
         if name not in gradients:
             yield f"the gradient of {name} is missing"
@@ -29,6 +33,8 @@ def misshapen(gradients, parameters):
             yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
         elif np.iscomplexobj(gradients[name]):
             yield f"the gradient of {name} is complex"
+        elif not real_numbers(gradients[name]):
+            yield f"the gradient of {name} has dtype {np.asarray(gradients[name]).dtype}"
     for name in gradients.keys() - parameters.keys():
         yield f"{name} has a gradient and is no parameter"
 
@@ -36,5 +42,5 @@ def misshapen(gradients, parameters):
 def fitting(gradients, tensor, shape):
     """The gradient of a tensor in float64; not a number anywhere if it is missing or misshapen."""
     gradient = np.asarray(gradients.get(tensor, np.nan))
-    fits = gradient.shape == shape and not np.iscomplexobj(gradient)
+    fits = gradient.shape == shape and real_numbers(gradient)
     return gradient.astype(np.float64) if fits else np.full(shape, np.nan)

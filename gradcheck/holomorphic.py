@@ -1,7 +1,8 @@
 """Whether a cost stays a complex function of complex parameters, which the complex step needs, or takes a modulus somewhere.
 
-`abs`, `norm`, `var`, `sign` and conjugates have no complex derivative: what passes through them is lost to the complex step,
-and may be too little for a difference quotient to miss it.
+`abs`, `norm`, `var`, `sign`, conjugates and factorisations have no complex derivative: what passes through them is lost to
+the complex step, and may be too little for a difference quotient to miss it. The real part is allowed: code branches on it,
+and shifts logits by their largest.
 """
 
 import numpy as np
@@ -12,9 +13,27 @@ from errors import UserError
 from gradcheck.noisy import as_method, plain, strip
 
 UFUNCS = {np.absolute, np.conjugate, np.sign}
-FUNCTIONS = {np.linalg.norm, np.var, np.std, np.angle, np.vdot}
+FUNCTIONS = {np.linalg.norm, np.var, np.std, np.nanvar, np.nanstd, np.cov, np.corrcoef, np.angle, np.vdot}
+# Factors of A are those of A^H A or of its hermitian part, and are divided by moduli.
+LINALG = (
+    "cholesky",
+    "eigh",
+    "eigvalsh",
+    "svd",
+    "svdvals",
+    "qr",
+    "pinv",
+    "lstsq",
+    "slogdet",
+    "cond",
+    "matrix_norm",
+    "vector_norm",
+)
+FUNCTIONS |= {getattr(np.linalg, name) for name in LINALG if hasattr(np.linalg, name)}
 aten = torch.ops.aten
-TORCH = {aten.abs, aten.sgn, aten.angle, aten._conj, aten.conj_physical, aten.linalg_vector_norm, aten.norm, aten.var, aten.std}
+TORCH = {aten.abs, aten.sgn, aten.angle, aten._conj, aten.conj_physical, aten.linalg_vector_norm, aten.norm, aten.vdot}
+TORCH |= {aten.var, aten.std, aten.var_mean, aten.std_mean, aten.linalg_cholesky_ex, aten._linalg_eigh, aten._linalg_svd}
+TORCH |= {aten._linalg_slogdet, aten.linalg_qr, aten.linalg_lstsq, aten.linalg_pinv}
 
 
 def refuse(name):

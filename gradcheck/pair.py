@@ -173,7 +173,10 @@ class Calls:
             raise UserError(f"reference(parameters) raised {raised(error)}") from error
         if not isinstance(cost, torch.Tensor) or cost.shape != () or not cost.requires_grad:
             raise UserError("reference(parameters) has to return a scalar tensor that autograd can differentiate")
-        found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        try:
+            found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        except Exception as error:
+            raise UserError(f"the backward pass of reference(parameters) raised {raised(error)}") from error
         return {"cost": numpy_of(cost)} | {name: numpy_of(g) for name, g in zip(leaves, found, strict=True)}
 
     def like_given(self, arrays, dtype=None):
@@ -215,7 +218,7 @@ def check_parameter(name, value, in_torch):
     if not in_torch and not isinstance(value, np.ndarray):
         raise UserError(f"parameter {name} is a {type(value).__name__}; it has to be a NumPy array or a PyTorch tensor")
     if value.dtype not in (np.float64, np.float32, torch.float64, torch.float32):
-        raise UserError(f"parameter {name} has dtype {value.dtype}; it has to be float64 or float32")
+        raise UserError(f"parameter {name} has dtype {value.dtype}; it has to be float64 or float32, in native byte order")
     array = numpy_of(value)
     if not array.size:
         raise UserError(f"parameter {name} is empty: its shape is {array.shape}")

@@ -146,10 +146,11 @@ def rounding_uncertainty(evaluate, inputs, dtype):
     return over_draws(run, inputs, dtype)
 
 
-def rounding_uncertainty_of_numpy(evaluate, inputs, dtype):
+def rounding_uncertainty_of_numpy(evaluate, inputs, dtype, fell_back=lambda error: None):
     """The same for an `evaluate` that computes with NumPy.
 
-    Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed.
+    Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed, and
+    `fell_back(error)` is called with what was raised.
     """
     rng = np.random.default_rng(1)
 
@@ -161,8 +162,10 @@ def rounding_uncertainty_of_numpy(evaluate, inputs, dtype):
 
     try:
         return over_draws(run, inputs, dtype)
-    except Exception:
-        return over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
+    except Exception as error:
+        found = over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
+        fell_back(error)
+        return found
 
 
 def over_draws(run, inputs, dtype):
