@@ -123,7 +123,7 @@ def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
         seconds=time.perf_counter() - started,
         faults=faults + [f"the check may only read {name}, which changed" for name in changed],
         notes=list(subject.notes),
-        sensitivity=sensitivity(np.concatenate(shows)),
+        sensitivity=sensitivity(np.concatenate(shows), sampled=any(row["directions"] for row in rows)),
         forward=forward,
         tensors=rows,
         pictures=drawn,
@@ -228,7 +228,7 @@ def judge_directions(subject, tensor, cases, size, directions):
 
 
 def wrong_entry(subject, tensor, cases, size, direction):
-    """The index of an entry that makes a direction fail, by halving it, as long as one half fails."""
+    """An entry that makes a direction fail, with both values, by halving it; None where neither half of a failing one does."""
     entries = np.flatnonzero(direction)
     while len(entries) > 1:
         halves = np.array_split(entries, 2)
@@ -239,7 +239,13 @@ def wrong_entry(subject, tensor, cases, size, direction):
         if not wrong.any():
             return None
         entries = halves[wrong.argmax()]
-    return [int(i) for i in np.unravel_index(entries[0], subject.parameters[tensor].shape)]
+    alone = np.zeros((1, direction.size))
+    alone[0, entries] = 1.0
+    return {
+        "index": [int(i) for i in np.unravel_index(entries[0], subject.parameters[tensor].shape)],
+        "manual": verdict.number(np.ravel(cases[0].hand[tensor])[entries[0]]),
+        "reference": verdict.number(subject.along(tensor, alone).derivative[0, 0]),
+    }
 
 
 def along_taylor(subject, tensor, cases, row, seed):

@@ -38,7 +38,7 @@ def what_failed(tensor):
     directions, taylor = tensor["directions"], tensor["taylor"]
     seen = [entries_of(tensor)] if tensor["fail"] else []
     if directions and directions["fail"]:
-        where = f": [{', '.join(map(str, directions['entry']))}] is wrong" if directions["entry"] else ""
+        where = f": {both_values(directions['entry'], 'the derivative')}" if directions["entry"] else ""
         seen.append(f"{directions['fail']} of {directions['checked']} random directions over all entries{where}")
     if not seen and taylor and taylor["verdict"] == "fail":
         seen.append("by the Taylor test")
@@ -60,9 +60,13 @@ def worst_in_full(tensor):
     for oracle, found in tensor["oracles"].items():
         worst = found["worst"]
         if worst["rel_error"] is None or (worst["allowed"] is not None and worst["rel_error"] > worst["allowed"]):
-            index = ", ".join(str(i) for i in worst["index"])
-            return f", [{index}] is {number(worst['manual'], 16)}, {oracle} says {number(worst['reference'], 16)}"
+            return f", {both_values(worst, oracle)}"
     return ""
+
+
+def both_values(entry, oracle):
+    index = ", ".join(map(str, entry["index"]))
+    return f"[{index}] is {number(entry['manual'], 16)}, {oracle} says {number(entry['reference'], 16)}"
 
 
 def number(value, digits=2):
@@ -70,8 +74,11 @@ def number(value, digits=2):
     return "not finite" if value is None else f"{value:.{digits - 1}e}"
 
 
-def sensitivity(shows):
-    """A sentence from the smallest relative error that would have shown in each entry; infinity where none would."""
+def sensitivity(shows, sampled):
+    """A sentence from the smallest relative error that would have shown in each entry; infinity where none would.
+
+    `sampled` says that these are not all entries.
+    """
     fine, coarse, blind = shows[shows <= COARSE], (shows > COARSE) & (shows < 1), shows >= 1
     if coarse.sum() > fine.size:
         fine, coarse = shows[shows < 1], np.zeros(0, bool)
@@ -80,5 +87,6 @@ def sensitivity(shows):
     limit, half = float(fine.max()), float(np.median(fine))
     rest = int(coarse.sum()) + int(blind.sum())
     but = f" but {rest:,} that are 0 or nearly all rounding" if rest else ""
+    of_those = " looked at" if sampled else ""
     middle = f", of {half:.0e} in half of them" if half < limit / 2 else ""
-    return f"would have caught a relative error of {limit:.0e} in any entry{but}{middle}"
+    return f"would have caught a relative error of {limit:.0e} in any entry{of_those}{but}{middle}"

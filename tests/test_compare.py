@@ -103,7 +103,7 @@ def test_taylor_finds_a_bug_alone_and_verifies_no_entry(monkeypatch, capsys):
     monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: lam_l * W)
     code, out, _ = call(compare.main, capsys, "--hidden", "3", "--oracles", "taylor")
     assert code == 1
-    assert "W1, 9,216 of 9,216 entries, by the Taylor test" in out
+    assert "W1, by the Taylor test" in out
     assert "slope 1.0" in out
 
 
@@ -181,7 +181,7 @@ def test_json_has_the_keys_of_the_contract(capsys):
     for tensor in network["tensors"]:
         assert set(tensor) == {
             *("name", "shape", "entries", "checked", "pass", "fail", "kink", "undecided", "diagnosis", "alone"),
-            *("sensitivity", "oracles", "directions", "taylor"),
+            *("sensitivity", "oracles", "directions", "taylor", "verdict"),
         }
         assert tensor["entries"] == tensor["checked"] == np.prod(tensor["shape"])
         assert set(tensor["oracles"]) == set(compare.ENTRYWISE)

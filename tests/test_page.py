@@ -263,7 +263,7 @@ def test_heat_map_is_read_by_keyboard_and_pointer(show, results):
 def test_entry_between_thousands_is_seen_and_named(show, results):
     """A tensor of three axes, wider than the page: a cell shows the worst of its entries."""
     result, pictures = copy.deepcopy(results["pass"])
-    result["networks"][0]["tensors"][0] |= {"shape": [2, 50, 60], "entries": 6000, "fail": 1, "pass": 5999}
+    result["networks"][0]["tensors"][0] |= {"shape": [2, 50, 60], "entries": 6000, "fail": 1, "pass": 5999, "verdict": "fail"}
     pictures[0]["W1"]["errors"] = np.full((2, 50, 60), 0.01)
     pictures[0]["W1"]["errors"][1, 30, 7] = 30
     browser = show(result, pictures)
@@ -374,7 +374,11 @@ def test_copies_the_command(show, results):
 def test_says_what_is_missing(show, results):
     """A tensor without pictures or Taylor test, and a run without networks."""
     result, pictures = copy.deepcopy(results["pass"])
-    result["networks"][0]["tensors"][0] |= {"taylor": None, "directions": {"checked": 3, "fail": 1}}
+    result["networks"][0]["tensors"][0] |= {
+        "verdict": "fail",
+        "taylor": None,
+        "directions": {"checked": 3, "fail": 1, "entry": None},
+    }
     del pictures[0]["W1"]
     detail = show(result, pictures).find_element(By.CSS_SELECTOR, ".detail").text
     for sentence in ("No error was recorded", "No step was swept", "No Taylor test ran", "3 random directions were checked"):
