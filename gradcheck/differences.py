@@ -66,7 +66,7 @@ class Differences:
         """
         found = self.at(J, step)
         if self.in_steps:
-            return found.derivative, max(found.uncertainty, self.spread(J, step)), False, *NO_TIE
+            return found.derivative, max(found.uncertainty, SIGMAS * self.spread(J, step)), False, *NO_TIE
         if found.truncation <= ROUGH * found.floor:
             return found.derivative, found.uncertainty, False, *NO_TIE
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
@@ -82,7 +82,7 @@ class Differences:
         return found.derivative, np.inf, True, *((left, right, slack) if tied else NO_TIE)
 
     def spread(self, J, step):
-        """How far the derivatives at this step, its half and its quarter lie apart: so large a step hides kinks."""
+        """How far the derivatives at this step, its half and its quarter lie apart: so large a step hides kinks, which is why SIGMAS of it count."""
         return np.ptp([self.at(J, step / share).derivative for share in (1, 2, 4)])
 
     def one_sided(self, J, step):

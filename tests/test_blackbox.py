@@ -194,3 +194,15 @@ def test_float32_inside_is_seen_also_where_some_rounding_changes_at_once(factor,
     result = check({"w": W}, lambda p: tanh(p["w"]).sum(), lambda p: {"w": factor * A.T @ (1 - tanh(p["w"]) ** 2)})
     assert result.notes[0].startswith("A COST IN STEPS of about ")
     assert counts(result) == {verdict: 200}
+
+
+@pytest.mark.parametrize(("factor", "fails"), [(1, False), (2, True)])
+def test_many_kinks_inside_a_step_as_large_as_float32_needs(factor, fails):
+    rng = np.random.default_rng(8)
+    A, W = rng.standard_normal((200, 20)).astype(np.float32), rng.standard_normal((20, 10))
+
+    def S(p):
+        return A @ real(p["w"]).astype(np.float32)
+
+    result = check({"w": W}, lambda p: np.abs(S(p)).sum(), lambda p: {"w": factor * A.T @ np.sign(S(p))})
+    assert ("fail" in counts(result)) == fails
