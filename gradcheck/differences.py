@@ -82,7 +82,7 @@ class Differences:
         return found.derivative, np.inf, True, *((left, right, slack) if tied else NO_TIE)
 
     def spread(self, J, step):
-        """How far the derivatives at this step, its half and its quarter lie apart: so large a step hides kinks, which is why SIGMAS of it count."""
+        """How far the derivatives at this step, its half and its quarter lie apart, which is what the kinks inside them do."""
         return np.ptp([self.at(J, step / share).derivative for share in (1, 2, 4)])
 
     def one_sided(self, J, step):
