@@ -46,8 +46,8 @@ class PairSubject:
         self.rng = np.random.default_rng([seed, 7])
         self.kept, self.restore = calls.kept, calls.restore
         self.notes, self.faults = [], []
-        self.base, self.noise, seconds = self.cost_at_base()
-        self.differences = Differences(self.base, self.noise)
+        self.base, self.noise, in_steps, seconds = self.cost_at_base()
+        self.differences = Differences(self.base, self.noise, in_steps)
         has_reference = calls.pair.reference is not None
         takes_complex, complex_seconds = self.try_complex()
         self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
@@ -55,7 +55,7 @@ class PairSubject:
         self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
 
     def cost_at_base(self):
-        """The cost, its rounding error, and the seconds that a call takes."""
+        """The cost, its rounding error, whether it changes in steps, and the seconds that a call takes."""
         self.faults += [f"cost changes its {name} in place" for name in self.calls.changed_by_cost(self.near(0.0))]
         base = self.calls.cost(self.near(0.0))
         if isinstance(base, complex) or not np.isfinite(base):
@@ -66,21 +66,23 @@ class PairSubject:
         started = time.perf_counter()
         changes = [abs(self.cost_or_nan(self.near(EPS)) - base) for _ in range(8)]
         seconds = (time.perf_counter() - started) / 8
-        # Of a smooth cost nothing else is left of third differences at so small steps; 20 is that of `oracles.py`.
-        third = np.abs(np.diff(self.costs_on_a_line(1e-12 * np.arange(8)), 3)) / np.sqrt(20)
-        noise = max([EPS * abs(base), *(change for change in [*changes, *third] if np.isfinite(change))])
+        # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
+        fine, coarse = map(self.noise_on_a_line, (1e-12, 1e-7))
+        noise = max([EPS * abs(base), *(change for change in [*changes, fine, coarse] if np.isfinite(change))])
         # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
         distances = (1e-9, 1e-7, 1e-5, 1e-3)
         moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in distances]
         seen = [(d, min(up)) for d, each in zip(distances, moves, strict=True) if (up := [c for c in each if c > 0])]
+        in_steps = coarse > 1000 * max(fine, EPS * abs(base))
         if seen and moves[0] == [0, 0, 0]:
             step = min(change for _, change in seen)
             if step <= 1000 * max(noise, EPS * abs(base)):
                 noise = max(noise, step)
             elif self.jumps(seen[0][0]):
-                noise = step
-                self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
-        return base, noise, seconds
+                noise, in_steps = max(noise, step), True
+        if in_steps:
+            self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
+        return base, noise, in_steps, seconds
 
     def near(self, distance):
         """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
@@ -93,6 +95,11 @@ class PairSubject:
         """The costs at these distances, as in `near`, in one direction."""
         up = {k: array - self.parameters[k] for k, array in self.near(1.0).items()}
         return np.array([self.cost_or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
+
+    def noise_on_a_line(self, spacing):
+        """The rounding error of the cost from its third differences, see `oracles.py`; a kink takes part in three of 13."""
+        third = np.diff(self.costs_on_a_line(spacing * np.arange(16)), 3)
+        return np.quantile(np.abs(third), 0.75) / np.sqrt(20)
 
     def jumps(self, distance):
         """Whether the cost jumps near this distance, where a flat minimum of a smooth one only bends."""

@@ -30,10 +30,10 @@ class Found(NamedTuple):
 
 
 class Differences:
-    """Of a cost that is `base` at step 0; `noise` is its rounding error."""
+    """Of a cost that is `base` at step 0; `noise` is its rounding error; `in_steps` says that it is large, as of float32."""
 
-    def __init__(self, base, noise):
-        self.base, self.noise = base, noise
+    def __init__(self, base, noise, in_steps=False):
+        self.base, self.noise, self.in_steps = base, noise, in_steps
 
     def rounding(self, *costs):
         """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, theirs is larger."""
@@ -65,6 +65,8 @@ class Differences:
         Where `step` is too rough, smaller ones are tried. Where a kink stays inside all of them it lies at 0.
         """
         found = self.at(J, step)
+        if self.in_steps:
+            return found.derivative, max(found.uncertainty, SIGMAS * self.spread(J, step)), False, *NO_TIE
         if found.truncation <= ROUGH * found.floor:
             return found.derivative, found.uncertainty, False, *NO_TIE
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
@@ -78,6 +80,10 @@ class Differences:
         slack = max(left_error, right_error)
         tied = slack <= min(CERTAIN * max(abs(left), abs(right)), abs(right - left))
         return found.derivative, np.inf, True, *((left, right, slack) if tied else NO_TIE)
+
+    def spread(self, J, step):
+        """How far the derivatives at this step, its half and its quarter lie apart, which is what the kinks inside them do."""
+        return np.ptp([self.at(J, step / share).derivative for share in (1, 2, 4)])
 
     def one_sided(self, J, step):
         """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error, and the derivative."""

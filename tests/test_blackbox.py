@@ -180,3 +180,29 @@ def test_what_has_no_complex_derivative_is_refused_however_small(name):
         {"w": torch.tensor(w) if in_torch else w}, cost, lambda p: {"w": 2 * p["w"]}, oracles=("central-difference",)
     )
     assert any("takes the modulus or the conjugate" in note for note in result.notes), result.notes
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1, "pass"), (2, "fail")])
+def test_float32_inside_is_seen_also_where_some_rounding_changes_at_once(factor, verdict):
+    """In one of 200 float32 numbers a move by 1e-9 already changes the rounding."""
+    rng = np.random.default_rng(1)
+    A, W = rng.standard_normal((50, 20)).astype(np.float32), rng.standard_normal((20, 10))
+
+    def tanh(w):
+        return np.tanh(A @ real(w).astype(np.float32))
+
+    result = check({"w": W}, lambda p: tanh(p["w"]).sum(), lambda p: {"w": factor * A.T @ (1 - tanh(p["w"]) ** 2)})
+    assert result.notes[0].startswith("A COST IN STEPS of about ")
+    assert counts(result) == {verdict: 200}
+
+
+@pytest.mark.parametrize(("factor", "fails"), [(1, False), (2, True)])
+def test_many_kinks_inside_a_step_as_large_as_float32_needs(factor, fails):
+    rng = np.random.default_rng(8)
+    A, W = rng.standard_normal((200, 20)).astype(np.float32), rng.standard_normal((20, 10))
+
+    def S(p):
+        return A @ real(p["w"]).astype(np.float32)
+
+    result = check({"w": W}, lambda p: np.abs(S(p)).sum(), lambda p: {"w": factor * A.T @ np.sign(S(p))})
+    assert ("fail" in counts(result)) == fails
