@@ -54,8 +54,8 @@ def compare(hand, reference, uncertainty, rounding, resolved, size):
         scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
         allowed = rounding + uncertainty
         finite = np.isfinite(hand)
-        # Two exact derivations that give the same number have decided, were it 0 among zeros.
-        decided = (allowed <= DECISIVE * size) | ~finite | ((hand == reference) & (uncertainty == 0))
+        # Where all derivatives are 0, nothing is small against them: 0 by an exact oracle is decided all the same.
+        decided = (allowed <= DECISIVE * size) | ~finite | ((hand == 0) & (reference == 0) & (uncertainty == 0))
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
         shows = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
