@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What the check costs: beside torch.autograd.gradcheck, for all seven networks, for a wide one, and as networks grow.
 
-Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. PyTorch's slow mode takes minutes. Figures of one
-table are measured turn by turn in this run; shown are medians.
+Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. Figures of one table are measured turn by turn in this
+run; shown are medians. With --beside-torch it also runs PyTorch's slow mode, which takes many minutes and over 20 GB of memory.
 """
 
 import argparse
@@ -154,8 +154,11 @@ def plot_growth(found, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plot", metavar="FILE", help="the growth as a figure")
+    parser.add_argument(
+        "--beside-torch", action="store_true", help="also torch.autograd.gradcheck(fast_mode=False): over 20 GB"
+    )
     options = parser.parse_args()
-    for table in (seven_networks, hidden_512, beside_torch):
+    for table in (seven_networks, hidden_512, *[beside_torch] * options.beside_torch):
         print(table(), end="\n\n", flush=True)
     found = growth()
     print(growth_tables(found))
