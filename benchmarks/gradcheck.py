@@ -2,7 +2,7 @@
 """What the check costs: beside torch.autograd.gradcheck, for all seven networks, for a wide one, and as networks grow.
 
 Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. Figures of one table are measured turn by turn
-in this run; shown are medians. With --beside-torch it also runs PyTorch's slow mode, which takes many minutes and over 20 GB of memory.
+in this run; shown are medians. With --beside-torch it also runs PyTorch's slow mode, which takes many minutes and over 20 GB.
 """
 
 import argparse
