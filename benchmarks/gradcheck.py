@@ -2,7 +2,7 @@
 """What the check costs: beside torch.autograd.gradcheck, for all seven networks, for a wide one, and as networks grow.
 
 Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. Figures of one table are measured turn by turn
-in this run; shown are medians. With --beside-torch it also runs PyTorch's slow mode, which takes many minutes and over 20 GB.
+in this run; shown are medians. PyTorch's slow mode takes minutes.
 """
 
 import argparse
@@ -16,9 +16,10 @@ import torch
 from rich.progress import track
 
 import twins
+from benchmarks.peers import Peers, network_cost, one_thread
 from gradcheck import check_network
 from gradcheck.network import NetworkSubject
-from networks import NAMED, Network, nonzero_state
+from networks import NAMED, Network, lambda_per_layer, nonzero_state
 from reporting.tables import markdown
 
 LAMS = (0.0, 0.01)
@@ -44,20 +45,18 @@ def seconds_of_oracle(oracle, network, batch=BATCH):
 
 
 def torch_gradcheck(network):
-    """Seconds of torch.autograd.gradcheck(fast_mode=False) on the same cost, written as plain functions of its parameters."""
+    """Seconds of torch.autograd.gradcheck(fast_mode=False) for our gradient of the same cost.
+
+    The cost is the forward of a Function, as where a backward is written by hand: the graph of a cost written out would be kept
+    for each of the 300,000 points, over 20 GB.
+    """
     hand, _, X, y = problem(network)
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
-    parameters = [torch.tensor(array, requires_grad=True) for array in hand.parameters.values()]
-
-    def cost(W1, b1, W2, b2):
-        logits = torch.relu(X @ W1.T + b1) @ W2.T + b2  # (n, K)
-        return torch.nn.functional.cross_entropy(logits, y) + 0.01 * ((W1 * W1).sum() + (W2 * W2).sum())
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on two cores, two threads are slower at this size
+    gradients = hand.cost_and_gradients(X, y, LAMS[-1]).gradients
+    X, y, lams = torch.from_numpy(X), torch.from_numpy(y), lambda_per_layer(LAMS[-1], network.depth)
+    peers = Peers(hand.parameters, cost=None, torch_cost=lambda p: network_cost(network, p, X, y, lams))
     started = time.perf_counter()
-    assert torch.autograd.gradcheck(cost, parameters, fast_mode=False)
-    torch.set_num_threads(threads)
+    with one_thread():
+        assert peers.accepted_by_torch(gradients, fast_mode=False)
     return time.perf_counter() - started
 
 
@@ -154,11 +153,8 @@ def plot_growth(found, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plot", metavar="FILE", help="the growth as a figure")
-    parser.add_argument(
-        "--beside-torch", action="store_true", help="also torch.autograd.gradcheck(fast_mode=False): over 20 GB"
-    )
     options = parser.parse_args()
-    for table in (seven_networks, hidden_512, *[beside_torch] * options.beside_torch):
+    for table in (seven_networks, hidden_512, beside_torch):
         print(table(), end="\n\n", flush=True)
     found = growth()
     print(growth_tables(found))

@@ -13,6 +13,7 @@ import numpy as np
 
 from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
+from gradcheck.cost import Cost
 from gradcheck.differences import LADDER, NO_TIE, Differences
 from gradcheck.faults import fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
@@ -29,9 +30,6 @@ TRIED = 3
 # Random directions over blocks of a tensor of which only a sample of entries is looked at: at least and at most.
 BLOCKS = 4, 32
 
-# How the note on points that cost refuses begins.
-LEFT_OUT = "POINTS LEFT OUT"
-
 # What a tensor gets of a sample at least.
 SMALLEST_SAMPLE = 10
 
@@ -45,66 +43,14 @@ class PairSubject:
         self.name, self.calls, self.dtype, self.parameters = name, calls, calls.dtype, calls.parameters
         self.rng = np.random.default_rng([seed, 7])
         self.kept, self.restore = calls.kept, calls.restore
-        self.notes, self.faults = [], []
-        self.base, self.noise, in_steps, seconds = self.cost_at_base()
-        self.differences = Differences(self.base, self.noise, in_steps)
+        self.notes = []
+        self.cost = Cost(calls, self.rng, self.notes)
+        self.differences = Differences(self.cost.base, self.cost.noise, self.cost.in_steps)
         has_reference = calls.pair.reference is not None
         takes_complex, complex_seconds = self.try_complex()
         self.oracles = [oracle for oracle, has in zip(ENTRYWISE, (has_reference, takes_complex, True), strict=True) if has]
         self.steps, self.kinked, self.blocks = {}, set(), BLOCKS[0]
-        self.sample = self.draw_sample(3 * seconds + complex_seconds, budget, seed)
-
-    def cost_at_base(self):
-        """The cost, its rounding error, whether it changes in steps, and the seconds that a call takes."""
-        self.faults += [f"cost changes its {name} in place" for name in self.calls.changed_by_cost(self.near(0.0))]
-        base = self.calls.cost(self.near(0.0))
-        if isinstance(base, complex) or not np.isfinite(base):
-            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite real cost")
-        again = self.calls.cost(self.near(0.0))
-        if again != base:
-            raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
-        started = time.perf_counter()
-        changes = [abs(self.cost_or_nan(self.near(EPS)) - base) for _ in range(8)]
-        seconds = (time.perf_counter() - started) / 8
-        # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
-        fine, coarse = map(self.noise_on_a_line, (1e-12, 1e-7))
-        noise = max([EPS * abs(base), *(change for change in [*changes, fine, coarse] if np.isfinite(change))])
-        # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
-        distances = (1e-9, 1e-7, 1e-5, 1e-3)
-        moves = [[abs(self.cost_or_nan(self.near(d)) - base) for _ in range(3)] for d in distances]
-        seen = [(d, min(up)) for d, each in zip(distances, moves, strict=True) if (up := [c for c in each if c > 0])]
-        in_steps = coarse > 1000 * max(fine, EPS * abs(base))
-        if seen and moves[0] == [0, 0, 0]:
-            step = min(change for _, change in seen)
-            if step <= 1000 * max(noise, EPS * abs(base)):
-                noise = max(noise, step)
-            elif self.jumps(seen[0][0]):
-                noise, in_steps = max(noise, step), True
-        if in_steps:
-            self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
-        return base, noise, in_steps, seconds
-
-    def near(self, distance):
-        """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
-        return {
-            k: a + distance * np.where(a == 0, self.size(k), a) * self.rng.choice([-1.0, 1.0], a.shape)
-            for k, a in self.parameters.items()
-        }
-
-    def costs_on_a_line(self, distances):
-        """The costs at these distances, as in `near`, in one direction."""
-        up = {k: array - self.parameters[k] for k, array in self.near(1.0).items()}
-        return np.array([self.cost_or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
-
-    def noise_on_a_line(self, spacing):
-        """The rounding error of the cost from its third differences, see `oracles.py`; a kink takes part in three of 13."""
-        third = np.diff(self.costs_on_a_line(spacing * np.arange(16)), 3)
-        return np.quantile(np.abs(third), 0.75) / np.sqrt(20)
-
-    def jumps(self, distance):
-        """Whether the cost jumps near this distance, where a flat minimum of a smooth one only bends."""
-        costs = self.costs_on_a_line(distance * (1 - np.arange(16) / 128))
-        return np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0)
+        self.sample = self.draw_sample(3 * self.cost.seconds + complex_seconds, budget, seed)
 
     def try_complex(self):
         """Whether the complex step can be trusted: it answers, and as central differences do along a direction in each tensor.
@@ -122,8 +68,8 @@ class PairSubject:
                     started = time.perf_counter()
                     derivative, real = self.complex_derivative(tensor, direction)
                     seconds = time.perf_counter() - started
-                    if not abs(real - self.base) <= 100 * self.noise:
-                        raise UserError(f"cost returns {real:.6g} instead of {self.base:.6g}")
+                    if not abs(real - self.cost.base) <= 100 * self.cost.noise:
+                        raise UserError(f"cost returns {real:.6g} instead of {self.cost.base:.6g}")
                     if not self.confirmed(tensor, direction, derivative):
                         raise UserError(f"cost loses the derivative by {tensor}, as abs, norm, var and float arrays do")
         except UserError as error:
@@ -133,36 +79,15 @@ class PairSubject:
 
     def complex_derivative(self, tensor, direction):
         """The derivative along `direction` in one tensor by the complex step, and the real part of the cost."""
-        cost = self.calls.cost(self.moved(tensor, direction, 1j * COMPLEX_STEP))
+        cost = self.calls.cost(self.cost.moved(tensor, direction, 1j * COMPLEX_STEP))
         if not isinstance(cost, complex):
             raise UserError("cost returns a real number")
         return cost.imag / COMPLEX_STEP, cost.real
 
     def confirmed(self, tensor, direction, derivative):
         """Whether the most certain central difference along the direction agrees with `derivative`."""
-        found = self.differences.best(self.cost_along(tensor, direction), LADDER * self.size(tensor))
+        found = self.differences.best(self.cost.along(tensor, direction), LADDER * self.cost.size(tensor))
         return abs(found.derivative - derivative) <= 10 * found.uncertainty + 1e-8 * abs(derivative)
-
-    def size(self, tensor):
-        """A tensor's typical size, which its steps are multiples of."""
-        return float(np.sqrt(np.mean(self.parameters[tensor] ** 2))) or 1.0
-
-    def moved(self, tensor, direction, step):
-        """Fresh arrays, with `step`, real or complex, times the direction added to a tensor."""
-        dtype = complex if isinstance(step, complex) else float
-        return {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
-
-    def cost_along(self, tensor, direction):
-        """The cost by a step along the direction in a tensor; not a number where cost can't say."""
-        return lambda step: self.cost_or_nan(self.moved(tensor, direction, step))
-
-    def cost_or_nan(self, arrays):
-        try:
-            return self.calls.cost(arrays)
-        except UserError as error:
-            if not any(note.startswith(LEFT_OUT) for note in self.notes):
-                self.notes.append(f"{LEFT_OUT}: near the parameters, {error}")
-            return np.nan
 
     def draw_sample(self, seconds_an_entry, budget, seed):
         """The flat indices that the slow oracles look at, by tensor; with a note where that is not all."""
@@ -202,7 +127,7 @@ class PairSubject:
             forward = {"cost": reference.pop("cost")}
         with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
             rounding = self.rounding(broken)
-        return [Case(hand, reference, {"cost": self.base}, forward, rounding)], self.faults + broken
+        return [Case(hand, reference, {"cost": self.cost.base}, forward, rounding)], self.cost.faults + broken
 
     def rounding(self, broken):
         """What rounding may change in each entry of the gradient, and in the cost.
@@ -216,7 +141,7 @@ class PairSubject:
             whose = "reference" if "autograd" in self.oracles else "backward pass"
             self.notes.append(f"ROUNDING UNKNOWN: beside the parameters the {whose} raised {raised(error)}")
             found = {name: np.full(array.shape, np.inf) for name, array in self.parameters.items()}
-        return found | {"cost": found.get("cost", 0) + SIGMAS * self.noise}
+        return found | {"cost": found.get("cost", 0) + SIGMAS * self.cost.noise}
 
     def rounding_of_gradient(self, broken):
         calls, inputs = self.calls, self.parameters
@@ -264,7 +189,7 @@ class PairSubject:
         """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
         rows = []
         for direction in directions:
-            found = self.differences.settled(self.cost_along(tensor, direction), self.step(tensor, direction))
+            found = self.differences.settled(self.cost.along(tensor, direction), self.step(tensor, direction))
             left, right = found[-3:-1]
             if "complex-step" in self.oracles and np.isfinite(left) and not self.tied(tensor, direction, left, right):
                 found = *found[:3], *NO_TIE
@@ -282,7 +207,7 @@ class PairSubject:
         Differences can't tell a kink at the parameters from one that is nearer than their steps.
         """
         units = 4 * EPS * (np.abs(self.parameters[tensor]).max() or 1.0) / np.abs(direction).max()
-        beside = (self.moved(tensor, direction, sign * units + 1j * COMPLEX_STEP) for sign in (-1, 1))
+        beside = (self.cost.moved(tensor, direction, sign * units + 1j * COMPLEX_STEP) for sign in (-1, 1))
         before, after = (np.imag(self.calls.cost(arrays)) / COMPLEX_STEP for arrays in beside)
         return abs(after - before) > abs(right - left) / 2
 
@@ -290,7 +215,8 @@ class PairSubject:
         """The step of the smallest error at a few random entries of the tensor."""
         if tensor not in self.steps:
             tried = self.rng.integers(self.parameters[tensor].size, size=TRIED)
-            costs, steps = (self.cost_along(tensor, self.unit(tensor, entry)) for entry in tried), LADDER * self.size(tensor)
+            costs = [self.cost.along(tensor, self.unit(tensor, entry)) for entry in tried]
+            steps = LADDER * self.cost.size(tensor)
             self.steps[tensor] = np.median([self.differences.best(cost, steps).step for cost in costs])
         return self.steps[tensor] / np.abs(direction).max()
 
@@ -310,14 +236,14 @@ class PairSubject:
 
     def taylor(self, tensor):
         def costs_along(direction, steps):
-            costs = np.array([*map(self.cost_along(tensor, direction), steps)])
+            costs = np.array([*map(self.cost.along(tensor, direction), steps)])
             # Only so far have the differences looked for kinks.
             return costs, np.full(len(steps), tensor in self.kinked) | (steps > self.step(tensor, direction))
 
-        return costs_along, self.noise
+        return costs_along, self.cost.noise
 
     def sweep(self, tensor, entry, exact):
-        cost = self.cost_along(tensor, self.unit(tensor, entry))
+        cost = self.cost.along(tensor, self.unit(tensor, entry))
         return quotients(cost, exact, "complex-step" in self.oracles)
 
     def diagnose(self, cases, truth, failing):

@@ -65,7 +65,7 @@ class LayeredSubject(NetworkSubject):
     def ask(self):
         """Also holds the layers against the cost itself, by plain differences at a few entries."""
         cases, faults = super().ask()
-        faults = faults + self.pair.faults
+        faults = faults + self.pair.cost.faults
         for tensor in self.parameters:
             sample = self.pair.rng.choice(
                 self.parameters[tensor].size, min(SAMPLE, self.parameters[tensor].size), replace=False
