@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-# Numbers in the largest array of a piece: 1 MiB of float64. A few such arrays stay in the last-level cache, and each
+# Numbers in the largest array of a piece: 4 MiB of float64. A few such arrays stay in the last-level cache, and each
 # call into NumPy is long enough that the threads do not queue for the interpreter.
-PIECE = 131_072
+PIECE = 524_288
 SMALLEST_PIECE = 8
 
 

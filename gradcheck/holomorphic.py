@@ -68,6 +68,11 @@ def watched(value):
 class WatchTorch(TorchDispatchMode):
     """The same for all that PyTorch computes inside it."""
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        """As for `RoundingNoise`."""
+        return False
+
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         if function.overloadpacket in TORCH and any(isinstance(a, torch.Tensor) and a.is_complex() for a in arguments):
             refuse(f"torch.{function.overloadpacket.__name__.lstrip('_')}")

@@ -97,6 +97,11 @@ class RoundingNoise(TorchDispatchMode):
         super().__init__()
         self.unit, self.generator, self.patterns = unit, generator, []
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        """Nothing is compiled in here; PyTorch would import its compiler, two seconds, to say so."""
+        return False
+
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         if function in IN_ONE_PIECE:
             with self:
@@ -121,14 +126,14 @@ class RoundingNoise(TorchDispatchMode):
         return self.unit and rounds and not function._schema.is_mutable
 
     def change(self, out):
-        return out * (1 + 2 * self.unit * self.signs(out)) if out.is_floating_point() else out
+        return out + out * self.signs(out).mul_(2 * self.unit) if out.is_floating_point() else out
 
     def changed_on_the_way(self, x, dims=None):
         """x such that its sum over `dims`, by default all, is one in which each partial sum was rounded."""
         return x + 2 * self.unit * self.signs(x) * partial_sums(x, tuple(dims or range(x.ndim)))
 
     def signs(self, x):
-        return torch.randint(0, 2, x.shape, generator=self.generator).to(x) * 2 - 1
+        return torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype).mul_(2).sub_(1).to(x.device)
 
 
 def rounding_uncertainty(evaluate, inputs, dtype):

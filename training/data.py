@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError
-from training.cifar10 import load_cifar10
-from training.folder import load_folder
 from training.synthetic import draw_synthetic
 
 SOURCES = ("synthetic", "cifar10", "folder")
@@ -65,9 +63,14 @@ class Data:
 
 def load(source, data_dir, split="small", seed=0):
     """The named data set. `seed` draws the synthetic one and means nothing to the others. Raises UserError."""
+    # torchvision takes two seconds to import, so only those wait for it who need it.
     if source == "cifar10":
+        from training.cifar10 import load_cifar10
+
         train, test, classes = load_cifar10(data_dir)
     elif source == "folder":
+        from training.folder import load_folder
+
         train, test, classes = load_folder(data_dir)
     else:
         train, test, classes = draw_synthetic(seed)
