@@ -126,7 +126,7 @@ class RoundingNoise(TorchDispatchMode):
         return self.unit and rounds and not function._schema.is_mutable
 
     def change(self, out):
-        return out + out * self.signs(out).mul_(2 * self.unit) if out.is_floating_point() else out
+        return out * self.signs(out).mul_(2 * self.unit).add_(1) if out.is_floating_point() else out
 
     def changed_on_the_way(self, x, dims=None):
         """x such that its sum over `dims`, by default all, is one in which each partial sum was rounded."""

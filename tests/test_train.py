@@ -144,7 +144,7 @@ def count_rows(out):
     return path.read_text().count("\n") if path.exists() else -1
 
 
-LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "600", "--record-every", "37")
+LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "600", "--record-every", "37", "--verify", "off")
 
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
@@ -274,11 +274,11 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(capsys, tmp_path):
 def test_a_checkpoint_of_one_twin_opens_in_the_other(capsys, tmp_path):
     for first, then in (("manual", "torch"), ("torch", "manual"), ("both", "torch"), ("manual", "both")):
         out = tmp_path / f"{first}-{then}"
-        trained(capsys, out, *TINY, "--batch-norm", "--dtype", "float64", "--implementation", first)
+        settings = (*TINY, "--batch-norm", "--dtype", "float64", "--implementation", first, "--verify", "off")
+        trained(capsys, out, *settings)
         (out / "result.json").unlink()
         lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
-        trained(capsys, tmp_path / f"{out.name}-short", *TINY, "--updates", "20", "--batch-norm", "--dtype", "float64",
-                "--implementation", first)  # fmt: skip
+        trained(capsys, tmp_path / f"{out.name}-short", *settings, "--updates", "20")
         earlier = checkpoint.read(tmp_path / f"{out.name}-short" / "checkpoint.safetensors")
         settings = checkpoint.read(out / "checkpoint.safetensors").settings
         checkpoint.write(out / "checkpoint.safetensors", replace(earlier, settings=settings))
@@ -651,4 +651,4 @@ def test_accuracies_of_the_course(capsys, cifar10_dir, tmp_path, name, implement
 
 def test_named_networks_are_all_trainable(capsys, tmp_path):
     for name in NAMED:
-        trained(capsys, tmp_path / name, name, "--updates", "2", "--implementation", "both")
+        trained(capsys, tmp_path / name, name, "--updates", "2", "--implementation", "both", "--verify", "off")
