@@ -11,7 +11,7 @@ from gradcheck.words import failures
 from networks import NAMED
 
 # Multiplications that a network of the tests may cost: those of the command may cost fifty times as many.
-MOST = 2e6
+MOST = 1e6
 CHUNK = 5
 
 
