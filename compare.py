@@ -2,6 +2,7 @@
 """Hold the hand-derived gradient of every parameter against autograd, the complex step and central differences."""
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -78,7 +79,7 @@ def parse(arguments):
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
     add_common_options(parser)
     options = parser.parse_args(arguments)
-    if options.html == "-" or (options.html is not None and options.html == options.json):
+    if options.html == "-" or (options.html and options.json and same_file(options.html, options.json)):
         parser.error("--html needs a file of its own")
     if options.budget is not None and not options.pair:
         parser.error("--budget is for --pair")
@@ -88,6 +89,10 @@ def parse(arguments):
         options.networks = list(NAMED)
     options.networks = [] if options.pair else chosen_networks(parser, options.networks, options)
     return options
+
+
+def same_file(one, other):
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def refuse_network_options(parser, options):

@@ -1,4 +1,7 @@
-"""The check of a hand-derived gradient against independent derivations. Nothing in here knows a backward pass."""
+"""The check of a hand-derived gradient against independent derivations. No derivation runs a backward pass of ours.
+
+The diagnosis alone knows what batch norm's looks like: it says which path of it is missing.
+"""
 
 from gradcheck.anyone import assert_gradients_match, check, load_pair
 from gradcheck.check import ENTRYWISE, ORACLES, CheckResult

@@ -37,6 +37,11 @@ def check(
     `seed` draws samples and directions; `budget` are the seconds that the oracles may take before entries are sampled.
     Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked.
     """
+    unknown = [oracle for oracle in oracles if oracle not in ORACLES] if not isinstance(oracles, str) else [oracles]
+    if unknown:
+        raise UserError(f"oracles has {unknown[0]!r}; it has to be a list of {', '.join(ORACLES)}")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed is {seed!r}; it has to be a whole number from 0")
     calls = Calls(Pair(parameters, cost, gradients, reference, layers))
     with watch(calls.kept, calls.restore) as changed:
         subject = PairSubject(name, calls, seed, budget) if layers is None else LayeredSubject(name, calls, seed)

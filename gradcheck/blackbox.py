@@ -15,10 +15,10 @@ from errors import UserError
 from gradcheck.check import ENTRYWISE, Case
 from gradcheck.cost import Cost
 from gradcheck.differences import LADDER, NO_TIE, Differences
-from gradcheck.faults import fitting, misshapen, raised
+from gradcheck.faults import another, fitting, misshapen, raised
 from gradcheck.oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.patterns import diagnose_pair
-from gradcheck.rounding import rounding_uncertainty, rounding_uncertainty_of_numpy
+from gradcheck.rounding import DRAWS, SAFETY, rounding_uncertainty, rounding_uncertainty_of_numpy
 from gradcheck.sweep import quotients
 
 # Seconds that the oracles may take before entries are sampled.
@@ -29,6 +29,10 @@ TRIED = 3
 
 # Random directions over blocks of a tensor of which only a sample of entries is looked at: at least and at most.
 BLOCKS = 4, 32
+
+# Hand and a complex step that differ by more than this share of the derivatives do not differ by rounding; and at so many
+# entries at most is it looked at.
+NOT_ROUNDING, MOST_DOUBTFUL = 1e-2, 500
 
 # What a tensor gets of a sample at least.
 SMALLEST_SAMPLE = 10
@@ -115,11 +119,12 @@ class PairSubject:
     def ask(self):
         try:
             found = self.calls.hand()
-            broken = list(misshapen(found, self.parameters))
+            broken = list(misshapen(found, self.parameters)) or list(another(found, self.calls.hand()))
         except UserError:
             raise
         except Exception as error:
             found, broken = {}, [f"the backward pass raised {raised(error)}"]
+        broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_hand)]
         hand = {tensor: fitting(found, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None
         if "autograd" in self.oracles:
@@ -127,6 +132,7 @@ class PairSubject:
             forward = {"cost": reference.pop("cost")}
         with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
             rounding = self.rounding(broken)
+        self.hand_and_rounding = {tensor: (hand[tensor], rounding[tensor]) for tensor in hand}
         return [Case(hand, reference, {"cost": self.cost.base}, forward, rounding)], self.cost.faults + broken
 
     def rounding(self, broken):
@@ -164,6 +170,8 @@ class PairSubject:
         looked_at = self.sample[tensor]
         along = self.complex_steps if oracle == "complex-step" else self.central_differences
         found = along(tensor, (self.unit(tensor, entry) for entry in looked_at), advance)
+        if oracle == "complex-step":
+            found = self.with_rounding_of_cost(tensor, looked_at, found)
         if len(looked_at) == len(entries):
             return found
         where = np.searchsorted(entries, looked_at)
@@ -184,6 +192,22 @@ class PairSubject:
             found.append(self.complex_derivative(tensor, direction)[0])
             advance(1)
         return exactly(np.array([found]))  # (1, entries)
+
+    def with_rounding_of_cost(self, tensor, looked_at, found):
+        """The complex steps with what rounding inside the cost does to them, where that could be why hand is another.
+
+        A cost may round worse than its gradient: log(1 - p) does near p = 1. What differs by more is no rounding.
+        """
+        hand, rounding = (np.ravel(each)[looked_at] for each in self.hand_and_rounding[tensor])
+        derivative, uncertainty = found.derivative[0], found.uncertainty[0].copy()
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(hand - derivative)
+            doubtful = (apart > rounding) & (apart <= NOT_ROUNDING * np.maximum(np.abs(hand), np.abs(derivative)).max())
+        for k in np.flatnonzero(doubtful)[:MOST_DOUBTFUL]:
+            moved = self.cost.moved(tensor, self.unit(tensor, looked_at[k]), 1j * COMPLEX_STEP)
+            draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / COMPLEX_STEP for _ in range(DRAWS)]
+            uncertainty[k] = SAFETY * np.abs(np.array(draws) - derivative[k]).max()
+        return found._replace(uncertainty=uncertainty[None])
 
     def central_differences(self, tensor, directions, advance):
         """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""

@@ -1,6 +1,7 @@
 """The check of one subject: forward values first, then every entry of every gradient against every oracle.
 
-A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient (`pair.py`). It has
+A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient, a black box (`blackbox.py`) or one whose
+layers are known (`layered.py`). It has
 
     name, dtype           dtype is that of the gradient under test, "float64" or "float32"
     parameters            dict of float64 arrays
@@ -27,7 +28,7 @@ from gradcheck import verdict
 from gradcheck.guard import watch
 from gradcheck.oracles import exactly
 from gradcheck.taylor import taylor_test, unit_directions
-from gradcheck.words import sensitivity
+from gradcheck.words import NOT_COMPARED, sensitivity
 
 ENTRYWISE = ("autograd", "complex-step", "central-difference")
 ORACLES = (*ENTRYWISE, "taylor")
@@ -108,7 +109,9 @@ def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
             if pictures:
                 drawn[tensor] = picture(subject, tensor, row, entries[tensor], estimates[tensor], errors)
         # What is missing or misshapen has a sentence already.
-        given = [row for row in rows if not (faults and np.isnan(cases[0].hand[row["name"]]).all())]
+        missing = {row["name"] for row in rows if faults and np.isnan(cases[0].hand[row["name"]]).all()}
+        given = [row for row in rows if row["name"] not in missing]
+        compared = [seen for row, seen in zip(rows, shows, strict=True) if row["oracles"] and row["name"] not in missing]
         failing = [row["name"] for row in given if row["verdict"] == "fail"]
         if failing:
             sentences = subject.diagnose(cases, truth(subject, entries, estimates), failing)
@@ -123,7 +126,7 @@ def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
         seconds=time.perf_counter() - started,
         faults=faults + [f"the check may only read {name}, which changed" for name in changed],
         notes=list(subject.notes),
-        sensitivity=sensitivity(np.concatenate(shows), sampled=any(row["directions"] for row in rows)),
+        sensitivity=sensitivity(np.concatenate(compared), any(row["directions"] for row in rows)) if compared else NOT_COMPARED,
         forward=forward,
         tensors=rows,
         pictures=drawn,
@@ -175,11 +178,13 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
         for oracle, found in estimates.items()
     }
     crossed, inside, outside = np.zeros((3, len(entries)), bool)
+    tie = None
     for found in estimates.values():
         crossed |= found.crossed
         if found.tie is not None:
             exact = [derivatives[o] for o in verdict.EXACT if o in derivatives]
             inside, outside = verdict.between(hand, found.tie, exact, rounding)
+            tie = verdict.beyond_tie(hand, found.tie, outside, shape, entries)
     total = int(np.prod(shape))
     if comparisons:
         counts = verdict.count(comparisons, crossed, inside, outside, subject.switched)
@@ -196,6 +201,7 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
         "checked": sum(counts.values()) - counts["undecided"],
         **counts,
         "diagnosis": None,
+        "tie": tie,
         "alone": verdict.votes(derivatives, comparisons, rounding),
         "sensitivity": verdict.number(np.max(shows, where=np.isfinite(shows), initial=0) or np.inf),
         "oracles": {o: verdict.summary(c, hand, derivatives[o], shape, entries) for o, c in comparisons.items()},

@@ -82,7 +82,7 @@ class Noise:
         if result.dtype.kind in "biu":  # comparisons, and the indices of a maximum
             self.patterns.append(result)
             return result
-        if result.dtype.kind != "f":
+        if result.dtype.kind not in "fc":
             return result
         if rounds and self.unit:
             result = (result * (1 + 2 * self.unit * self.rng.choice([-1.0, 1.0], result.shape))).astype(result.dtype)

@@ -3,6 +3,8 @@
 `Pair` holds the functions as they were given; `Calls` calls them with arrays, the same random numbers each time.
 """
 
+import contextlib
+import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from errors import UserError
 from gradcheck.faults import raised
 from gradcheck.guard import bits, generators
 from gradcheck.holomorphic import WatchTorch, watched
+from gradcheck.noisy import Noise
+from gradcheck.rounding import UNIT, RoundingNoise
 
 
 class Pair(NamedTuple):
@@ -44,16 +48,23 @@ def of_function(function, inputs, seed=0):
     if not parameters:
         raise UserError(f"of_function({function.__name__}, ...): none of the inputs is a floating tensor")
 
-    def weighed(call, p):
+    def outputs_of(call, p):
         # Clones, which a function that works in place may change.
         outputs = call(*(p[name].clone() if name in p else value for name, value in inputs.items()))
-        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        return outputs if isinstance(outputs, tuple | list) else (outputs,)
+
+    def differentiated():
+        """The places of the outputs that a backward is for: not those of `mark_non_differentiable`, nor whole numbers."""
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
+        return [k for k, out in enumerate(outputs_of(function.apply, leaves)) if getattr(out, "requires_grad", False)]
+
+    def weighed(call, p):
+        outputs = outputs_of(call, p)
         generator = torch.Generator().manual_seed(seed)
         total = 0
-        for out in outputs:
-            if isinstance(out, torch.Tensor) and (out.is_floating_point() or out.is_complex()):
-                upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64).to(out)
-                total = total + (out * upstream).sum()
+        for place in places:
+            upstream = torch.randn(outputs[place].shape, generator=generator, dtype=torch.float64).to(outputs[place])
+            total = total + (outputs[place] * upstream).sum()
         return total
 
     def forward(*arguments):
@@ -70,6 +81,12 @@ def of_function(function, inputs, seed=0):
     def reference(p):
         return weighed(forward, p)
 
+    try:
+        places = differentiated()
+    except Exception as error:
+        raise UserError(f"of_function({function.__name__}, ...): its forward raised {raised(error)}") from error
+    if not places:
+        raise UserError(f"of_function({function.__name__}, ...): no output can be differentiated")
     pair = Pair(parameters, lambda p: weighed(function.apply, p), gradients, reference)
     return pair if differentiable(reference, parameters) else pair._replace(reference=None)
 
@@ -87,19 +104,33 @@ class Context:
 
 
 def differentiable(reference, parameters):
-    """Whether autograd reaches every parameter from `reference`."""
+    """Whether autograd through `reference` reaches every parameter, and is the slope of what it differentiates.
+
+    A forward that detaches a part of its path has another slope: it was never meant to be differentiated.
+    """
     leaves = {name: tensor.detach().double().requires_grad_() for name, tensor in parameters.items()}
+    generator = torch.Generator().manual_seed(0)
     try:
         found = torch.autograd.grad(reference(leaves), list(leaves.values()), allow_unused=True)
+        if any(gradient is None for gradient in found):
+            return False
+        for (name, tensor), gradient in [*zip(leaves.items(), found, strict=True)] * 3:
+            direction = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+            step = 1e-5 * (tensor.detach().abs().max().item() or 1.0) / direction.abs().max()
+            ends = [leaves | {name: tensor.detach() + sign * step * direction} for sign in (-1, 1)]
+            low, high = (reference(end).item() for end in ends)
+            slope, claimed = (high - low) / (2 * step.item()), (gradient * direction).sum().item()
+            if abs(slope - claimed) > 1e-4 * max(abs(slope), abs(claimed)) + 1e-9 * abs(high) / step.item():
+                return False
     except Exception:
         return False
-    return all(gradient is not None for gradient in found)
+    return True
 
 
 class Calls:
     """A pair's functions called with NumPy arrays: `parameters` are its own, in float64.
 
-    Every call sees the random generators as they are when this is made, and leaves them so.
+    Every call sees the random generators, and the buffers of modules, as they are when this is made, and leaves them so.
     """
 
     def __init__(self, pair):
@@ -110,18 +141,17 @@ class Calls:
             check_parameter(name, value, self.in_torch)
         self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
         self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
-        self.states = generators()
+        self.changed_by_hand = set()
+        self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
 
     def kept(self):
         return {name: numpy_of(value) for name, value in self.given.items()}
 
     def restore(self, differ, saved):
-        for name, value in self.given.items():
-            if self.in_torch:
-                with torch.no_grad():
-                    value.copy_(torch.as_tensor(saved[name]))
-            else:
-                value[...] = saved[name]
+        for name in differ:
+            value = self.given[name]
+            with torch.no_grad(), contextlib.suppress(ValueError, RuntimeError):  # it was given another shape, or is read-only
+                value[...] = torch.as_tensor(saved[name]) if self.in_torch else saved[name]
 
     def cost(self, arrays):
         """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""
@@ -140,6 +170,17 @@ class Calls:
         with WatchTorch():
             return self.cost(arrays)
 
+    def copies(self):
+        return {k: v.detach().clone() if self.in_torch else np.array(v) for k, v in self.given.items()}
+
+    def noisy_cost(self, arrays, rng):
+        """The cost with each of its results rounded up or down at random, which `rng` draws."""
+        if self.in_torch:
+            with RoundingNoise(UNIT["float64"], torch.Generator().manual_seed(int(rng.integers(2**31)))):
+                return self.cost(arrays)
+        noise = Noise(UNIT["float64"], rng)
+        return self.cost({name: noise.array(array) for name, array in arrays.items()})
+
     def changed_by_cost(self, arrays):
         """The names of those that a call of cost changes."""
         passed = self.like_given({name: array.copy() for name, array in arrays.items()})
@@ -154,12 +195,24 @@ class Calls:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"cost(parameters) raised {raised(error)}") from error
+            follow = "; cost gets float64 tensors too: let its data follow, as X.to(p[name].dtype)"
+            hint = follow if self.in_torch and self.dtype == "float32" else ""
+            raise UserError(f"cost(parameters) raised {raised(error)}{hint}") from error
 
     def hand(self, arrays=None, dtype=None):
-        """The gradient under test, a dict of arrays: at the parameters as they were given, or at `arrays` in `dtype`."""
-        at = dict(self.given) if arrays is None else self.like_given(arrays, dtype)
-        found = self.called(self.pair.gradients, at)
+        """The gradient under test, a dict of arrays: at the parameters as they were given, or at `arrays` in `dtype`.
+
+        It gets copies, leaves of a graph where they were: `backward()` fills their `grad`, and the next call begins anew.
+        """
+        at = self.copies() if arrays is None else self.like_given(arrays, dtype)
+        if self.in_torch:
+            at = {name: tensor.requires_grad_(self.given[name].requires_grad) for name, tensor in at.items()}
+        before = {name: bits(numpy_of(value)) for name, value in at.items()}
+        passed = dict(at)
+        try:
+            found = self.called(self.pair.gradients, at)
+        finally:
+            self.changed_by_hand |= {name for name in passed if bits(numpy_of(passed[name])) != before[name]}
         if not isinstance(found, dict):
             raise UserError(f"gradients(parameters) returned a {type(found).__name__}; it has to be a dict by parameter name")
         return {name: numpy_of(value) for name, value in found.items()}
@@ -197,6 +250,26 @@ class Calls:
                 put_back(state)
 
 
+def buffers(*functions):
+    """The buffers of the PyTorch modules that the functions reach, by name, each with its numbers and what puts them back.
+
+    A batch norm in training mode moves its running statistics at every call.
+    """
+    found = {}
+    for module in {id(module): module for function in functions for module in modules_of(function)}.values():
+        for name, buffer in module.named_buffers():
+            found[f"{name} of module {id(module)}"] = (buffer.clone(), buffer.copy_)
+    return found
+
+
+def modules_of(function):
+    """The modules that a function is, is a method of, closes over or names."""
+    if not inspect.isfunction(function):
+        return [each for each in (function, getattr(function, "__self__", None)) if isinstance(each, torch.nn.Module)]
+    seen = inspect.getclosurevars(function)
+    return [value for value in (*seen.nonlocals.values(), *seen.globals.values()) if isinstance(value, torch.nn.Module)]
+
+
 def check_pair(pair):
     """Raises UserError where something is of the wrong type."""
     if not isinstance(pair.parameters, dict):
@@ -206,6 +279,8 @@ def check_pair(pair):
     for name in pair.parameters:
         if not isinstance(name, str):
             raise UserError(f"parameters has the name {name!r}, a {type(name).__name__}; names have to be strings")
+        if not name.isprintable():
+            raise UserError(f"parameters has the name {name!r}; names have to be printable")
     for name in ("cost", "gradients", "reference"):
         function = getattr(pair, name)
         if not callable(function) and (function is not None or name != "reference"):

@@ -126,14 +126,15 @@ class RoundingNoise(TorchDispatchMode):
         return self.unit and rounds and not function._schema.is_mutable
 
     def change(self, out):
-        return out * self.signs(out).mul_(2 * self.unit).add_(1) if out.is_floating_point() else out
+        return out * self.signs(out).mul_(2 * self.unit).add_(1) if out.is_floating_point() or out.is_complex() else out
 
     def changed_on_the_way(self, x, dims=None):
         """x such that its sum over `dims`, by default all, is one in which each partial sum was rounded."""
         return x + 2 * self.unit * self.signs(x) * partial_sums(x, tuple(dims or range(x.ndim)))
 
     def signs(self, x):
-        return torch.randint(0, 2, x.shape, generator=self.generator, dtype=x.dtype).mul_(2).sub_(1).to(x.device)
+        dtype = x.real.dtype if x.is_complex() else x.dtype
+        return torch.randint(0, 2, x.shape, generator=self.generator, dtype=dtype).mul_(2).sub_(1).to(x.device)
 
 
 def rounding_uncertainty(evaluate, inputs, dtype):

@@ -80,6 +80,17 @@ def between(hand, tie, exact, rounding):
     return inside.all(axis=0), (known & ~inside).any(axis=0)
 
 
+def beyond_tie(hand, tie, outside, shape, entries):
+    """The first entry that is `outside` (entries,) of what is right at a tie, with both one-sided derivatives, or None."""
+    if not outside.any():
+        return None
+    entry = outside.argmax()
+    case = np.isfinite(tie.left[:, entry]).argmax()
+    index = [int(i) for i in np.unravel_index(entries[entry], shape)] if shape else []
+    sides = {"left": number(tie.left[case, entry]), "right": number(tie.right[case, entry])}
+    return {"index": index, "manual": number(hand[case, entry])} | sides
+
+
 def count(comparisons, crossed, inside, outside, switched=False):
     """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` and `outside`, of
     `between`, are (entries,).

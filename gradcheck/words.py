@@ -13,6 +13,7 @@ NO_PATTERN = "no known bug makes this pattern"
 NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
 # Entries that would not have shown even this relative error are told apart.
 COARSE = 1e-6
+NOT_COMPARED = "nothing was compared: no oracle that was asked for applies (autograd needs a reference), or no gradient came"
 UNDECIDED = "no oracle was certain there, or the oracles disagree, or rounding switches a branch such as a ReLU"
 
 
@@ -23,7 +24,8 @@ def failures(network):
     if wrong:
         lines.append(f"fail: {name}, the forward passes differ in {', '.join(wrong)}")
     for tensor in network["tensors"]:
-        if tensor["verdict"] == "fail":
+        # A gradient that never came has its sentence already.
+        if tensor["verdict"] == "fail" and not (network["faults"] and never_came(tensor)):
             lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
     for tensor in network["tensors"]:
         if tensor["undecided"]:
@@ -31,6 +33,10 @@ def failures(network):
     if any(tensor["undecided"] for tensor in network["tensors"]):
         lines.append(f"undecided: {UNDECIDED}")
     return lines
+
+
+def never_came(tensor):
+    return tensor["oracles"] and all(found["worst"]["manual"] is None for found in tensor["oracles"].values())
 
 
 def what_failed(tensor):
@@ -61,7 +67,13 @@ def worst_in_full(tensor):
         worst = found["worst"]
         if worst["rel_error"] is None or (worst["allowed"] is not None and worst["rel_error"] > worst["allowed"]):
             return f", {both_values(worst, oracle)}"
-    return ""
+    return at_tie(tensor["tie"]) if tensor["tie"] else ""
+
+
+def at_tie(tie):
+    """The entry at an exact tie, such as a ReLU of exactly 0, that lies beyond its one-sided derivatives."""
+    index, left, right = ", ".join(map(str, tie["index"])), number(tie["left"], 16), number(tie["right"], 16)
+    return f", at an exact tie [{index}] is {number(tie['manual'], 16)}, the one-sided derivatives are {left} and {right}"
 
 
 def both_values(entry, oracle):

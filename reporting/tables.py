@@ -23,7 +23,9 @@ def show(*parts):
     Rendered first and printed then: rich itself answers a closed pipe with exit code 1.
     """
     console = Console(highlight=False)
-    console.width = max(console.width, TABLE_WIDTH)
+    # Long names make a table wider than the terminal: better folded lines than numbers cut off.
+    widths = [console.measure(part).maximum for part in parts if isinstance(part, Table)]
+    console.width = max(console.width, TABLE_WIDTH, *widths)
     with console.capture() as rendered:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, str))

@@ -6,6 +6,7 @@ import torch
 
 from errors import UserError
 from gradcheck import check
+from gradcheck.words import failures
 
 
 def real(array):
@@ -206,3 +207,40 @@ def test_many_kinks_inside_a_step_as_large_as_float32_needs(factor, fails):
 
     result = check({"w": W}, lambda p: np.abs(S(p)).sum(), lambda p: {"w": factor * A.T @ np.sign(S(p))})
     assert ("fail" in counts(result)) == fails
+
+
+def test_beyond_a_tie_the_sentence_says_so_and_names_no_bug():
+    """Nothing but differences: no oracle knows the derivative at the tie, so anything would explain it."""
+    w = torch.tensor([[0.0, 0.0], [-1.0, 2.0]], dtype=torch.float64)
+    X = torch.tensor([[1.0, 2.0], [-3.0, 0.5]], dtype=torch.float64)
+    functions = {"cost": lambda p: torch.relu(X @ p["w"].T).sum(), "gradients": lambda p: {"w": 7 + 0 * p["w"]}}
+    result = check({"w": w}, **functions)
+    (line, *_) = [each for each in failures(result.as_json()) if each.startswith("fail")]
+    tied = next(tensor for tensor in result.tensors)["tie"]
+    assert tied["index"] == [0, 0]
+    assert (tied["left"], tied["right"]) == pytest.approx((-3, 1))
+    assert tied["manual"] == 7
+    assert "explains" not in str(result.tensors[0]["diagnosis"])
+    assert line.startswith("fail: pair w, ")
+
+
+def test_running_statistics_stay_where_they_are():
+    """Each call of a batch norm in training mode moves them; the checker puts them back, so that every call is the same."""
+    norm = torch.nn.BatchNorm1d(3, dtype=torch.float64)
+
+    def cost(p):
+        return (norm(p["x"]) ** 3).sum() + norm.running_mean.sum() * p["x"].sum() * 0
+
+    def gradients(p):
+        x = p["x"].detach().requires_grad_()
+        return {"x": torch.autograd.grad(cost({"x": x}), x)[0]}
+
+    x = torch.tensor(np.random.default_rng(1).standard_normal((5, 3)))
+    before = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    assert check({"x": x}, cost, gradients).verdict == "pass"
+    assert all(torch.equal(buffer, before[name]) for name, buffer in norm.named_buffers())
+
+
+def test_names_that_would_drive_the_terminal_are_refused():
+    with pytest.raises(UserError, match="printable"):
+        check({"w\x1b[31m": np.ones(2)}, lambda p: 1.0, lambda p: p)

@@ -110,4 +110,4 @@ def test_an_error_of_an_oracle_is_no_bug_of_hand(problem, monkeypatch):
 def test_words_for_a_tensor_that_no_oracle_judges():
     """What is allowed may be infinite, None in JSON."""
     worst = {"index": [0], "manual": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
-    assert worst_in_full({"oracles": {"central-difference": {"worst": worst}}}) == ""
+    assert worst_in_full({"tie": None, "oracles": {"central-difference": {"worst": worst}}}) == ""

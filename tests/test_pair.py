@@ -675,3 +675,87 @@ def test_scalars_are_parameters_too():
     parameters = {"a": np.array(2.0)}
     assert check(parameters, lambda p: p["a"] ** 3, lambda p: {"a": 12.0}).verdict == "pass"
     assert check(parameters, lambda p: p["a"] ** 3, lambda p: {"a": 12.1}).verdict == "fail"
+
+
+def cross_entropy_of_logits(p):
+    s = 1 / (1 + np.exp(-p["w"]))
+    return -(TARGETS * np.log(s) + (1 - TARGETS) * np.log(1 - s)).mean()
+
+
+TARGETS = np.array([0.0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("largest", [10.0, 20.0])
+def test_a_cost_that_rounds_worse_than_its_gradient(largest):
+    """log(1 - s) near s = 1 loses digits that (s - t) / n keeps: the complex step goes through the cost and knows no better."""
+    w = np.array([largest, -10, 5, 1])
+    exact = lambda p: {"w": (1 / (1 + np.exp(-p["w"])) - TARGETS) / 4}  # noqa: E731
+    assert check({"w": w}, cross_entropy_of_logits, exact).verdict == "pass"
+    wrong = check({"w": w}, cross_entropy_of_logits, lambda p: {"w": exact(p)["w"] * np.array([1, 1, 1 + 1e-9, 1])})
+    assert counts(wrong)["fail"] == 1
+
+
+def test_a_gradient_that_is_not_the_same_twice_fails():
+    kept = {"w": 0.0}
+
+    def accumulating(p):
+        kept["w"] = kept["w"] + 2 * p["w"]
+        return {"w": kept["w"]}
+
+    result = check({"w": W}, lambda p: (p["w"] ** 2).sum(), accumulating)
+    assert result.faults == ["the gradient of w is not the same twice: it depends on more than the parameters"]
+
+
+def test_backward_on_the_parameters_leaves_them_without_a_gradient():
+    def gradients(p):
+        (p["w"] ** 2).sum().backward()
+        return {"w": p["w"].grad}
+
+    w = torch.tensor(W, requires_grad=True)
+    assert check({"w": w}, lambda p: (p["w"] ** 2).sum(), gradients).verdict == "pass"
+    assert w.grad is None
+
+
+class Normalised(torch.autograd.Function):
+    """A layer norm that hands out its mean and its inverse deviation, too, which nobody may differentiate."""
+
+    @staticmethod
+    def forward(ctx, x):
+        mean = x.mean(-1, keepdim=True)
+        inverse = 1 / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + 1e-5)
+        out = (x - mean) * inverse
+        ctx.save_for_backward(out, inverse)
+        ctx.mark_non_differentiable(mean, inverse)
+        return out, mean, inverse
+
+    @staticmethod
+    def backward(ctx, d, *nothing):
+        out, inverse = ctx.saved_tensors
+        return inverse * (d - d.mean(-1, keepdim=True) - out * (d * out).mean(-1, keepdim=True))
+
+
+class Detached(Normalised):
+    """The same numbers, in a forward that autograd was never meant for."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return Normalised.forward(ctx, x.detach() + 0 * x)
+
+
+@pytest.mark.parametrize("function", [Normalised, Detached])
+def test_outputs_that_are_not_differentiated_and_paths_that_are_detached(function):
+    pair = of_function(function, {"x": torch.tensor(X)})
+    assert (pair.reference is None) == (function is Detached)
+    assert check(*pair).verdict == "pass"
+
+
+def test_what_can_not_be_put_back_is_said_all_the_same():
+    fixed = np.ones(3)
+    fixed.flags.writeable = False
+
+    def careless(p):
+        p["v"][0] = 9
+        return {name: 2 * array for name, array in p.items()}
+
+    result = check({"w": fixed, "v": np.ones(2)}, lambda p: (p["w"] ** 2).sum() + (p["v"] ** 2).sum(), careless)
+    assert "the check may only read v, which changed" in result.faults
