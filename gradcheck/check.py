@@ -1,7 +1,7 @@
 """The check of one subject: forward values first, then every entry of every gradient against every oracle.
 
-A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient, a black box (`blackbox.py`) or one whose
-layers are known (`layered.py`). It has
+A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient: a black box (`blackbox.py`), or one
+whose layers are known (`layered.py`). It has
 
     name, dtype           dtype is that of the gradient under test, "float64" or "float32"
     parameters            dict of float64 arrays
