@@ -167,11 +167,15 @@ def moved_off_zeros(state, seed):
 
 
 def lambda_per_layer(lam, depth):
-    """`lam` as a tuple of one number a layer; a single number stands for all of them. Negative or other counts raise."""
+    """`lam` as a tuple of one number a layer; a single number stands for all of them. Negative or other counts raise.
+
+    For stacked networks it holds one array (C,) a layer.
+    """
     per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
     if len(per_layer) != depth:
         raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
-    if not all(0 <= lam_l <= LARGEST_LAMBDA for lam_l in per_layer):
+    inside = [(lam_l >= 0) & (lam_l <= LARGEST_LAMBDA) for lam_l in per_layer]
+    if not all(each if isinstance(each, bool) else each.all() for each in inside):
         raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
     return per_layer
 

@@ -22,6 +22,13 @@ def training_twin(implementation, network, state, dtype="float32", device="cpu")
     return models.MLP(network, state, getattr(torch, dtype), device)
 
 
+def training_stack(implementation, network, states, dtype="float32", device="cpu"):
+    """Several networks of one shape, each with a state of `states`, as the "manual" or the "torch" twin trains them at once."""
+    if implementation == "manual":
+        return manual.Stack(network, states, np.dtype(dtype), device)
+    return models.Stack(network, states, getattr(torch, dtype), device)
+
+
 @contextmanager
 def shared_cores(implementations):
     """Inside, PyTorch takes one core if the NumPy twin trains beside it.

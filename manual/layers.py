@@ -17,9 +17,23 @@ def transpose(A):
     return A.swapaxes(-1, -2)
 
 
+def along(numbers, array):
+    """A number as it is; numbers (C,), one for each stacked network, so that they go along the first axis of `array`."""
+    return numbers if np.ndim(numbers) == 0 else numbers.reshape(-1, *[1] * (array.ndim - 1))
+
+
+def product_of_all(A, B, out=None):
+    """A (..., m, k) times B (k, d), the leading axes taken as more rows of A: one large product instead of many small ones."""
+    rows = None if out is None else out.reshape(-1, B.shape[-1])
+    return np.matmul(A.reshape(-1, A.shape[-1]), B, out=rows).reshape(*A.shape[:-1], B.shape[-1])  # (..., m, d)
+
+
 def linear_forward(X, W, b, out=None):
-    """S = X W^T + b."""
-    S = np.matmul(X, transpose(W), out=out)  # (n, m)
+    """S = X W^T + b. Stacked weights W (C, m, d) may share their X (n, d)."""
+    if X.ndim < W.ndim:
+        S = transpose(product_of_all(W, transpose(X), None if out is None else transpose(out)))  # (C, n, m)
+    else:
+        S = np.matmul(X, transpose(W), out=out)  # (n, m)
     S = np.add(S, b[..., None, :], out=out)  # (n, m)
     return S, (X, W)
 
@@ -27,7 +41,8 @@ def linear_forward(X, W, b, out=None):
 def linear_backward(dS, cache, out=None):
     """From S_ij = sum_k X_ik W_jk + b_j: dJ/dW = dS^T X, dJ/db = sum over the rows of dS. dJ/dX is `linear_backward_input`."""
     X, _ = cache
-    dW = np.matmul(transpose(dS), X, out=out)  # (m, d)
+    product = product_of_all if X.ndim < dS.ndim else np.matmul
+    dW = product(transpose(dS), X, out=out)  # (m, d)
     db = dS.sum(axis=-2)  # (m,)
     return dW, db
 

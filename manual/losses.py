@@ -6,6 +6,8 @@ complex logits and leading axes, like those of `manual/layers.py`.
 
 import numpy as np
 
+from manual.layers import along
+
 
 def softmax_cross_entropy_forward(logits, y):
     """Mean of -log p_y with p = softmax(logits), from the logits shifted so that the largest is 0."""
@@ -47,7 +49,10 @@ def binary_cross_entropy_backward(cache):
 
 
 def l2_penalty_forward(weights, lam, out=None):
-    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `lam` holds one number a layer, `out` an array like each weight."""
+    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `out` is an array like each weight.
+
+    `lam` holds one number a layer, or one array (C,) a layer, for stacked weights (C, m, d).
+    """
     out = out or [None] * len(weights)
     return sum(
         lam_l * np.multiply(W, W, out=squares).sum(axis=(-2, -1)) for W, lam_l, squares in zip(weights, lam, out, strict=True)
@@ -56,4 +61,4 @@ def l2_penalty_forward(weights, lam, out=None):
 
 def l2_penalty_backward(W, lam_l, out=None):
     """d(lam_l sum W^2)/dW = 2 lam_l W."""
-    return np.multiply(W, 2 * lam_l, out=out)  # (m, d)
+    return np.multiply(W, along(2 * lam_l, W), out=out)  # (m, d)

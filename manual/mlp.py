@@ -41,6 +41,7 @@ class MLP:
         self.network = network
         self.dtype = np.dtype(dtype)
         self.xp = array_module(device)
+        self.stacked = ()
         self.kept = {}
         self.load_state(state)
 
@@ -92,20 +93,27 @@ class MLP:
 
     def train_step(self, X, y, lam, lr):
         """One update at X (n, d), y (n,), in training mode and in place. Returns loss and cost before it."""
+        loss, cost = self._update(X, y, lam, lr)
+        return float(loss), float(cost)
+
+    def evaluate(self, X, y, lam):
+        """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
+        return Evaluation(*map(float, self._evaluation(X, y, lam)))
+
+    def _update(self, X, y, lam, lr):
         out = self._kept_arrays(len(y))
         logits, caches, batch_statistics = forward(self.network, self.parameters, X, out)
         self._move_statistics(batch_statistics, len(y))
         loss, loss_cache = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam, out)
         sgd(self.parameters, backward(self.network, self.parameters, caches, loss_cache, lam, out), lr)
-        return float(loss), float(cost)
+        return loss, cost
 
-    def evaluate(self, X, y, lam):
-        """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
+    def _evaluation(self, X, y, lam):
         logits = self.forward(X)
         loss, _ = loss_forward(self.network.loss, logits, y)
         cost = loss + penalty(self.network, self.parameters, lam)
-        return Evaluation(float(loss), float(cost), float((logits.argmax(axis=-1) == y).mean()))
+        return loss, cost, (logits.argmax(axis=-1) == y).mean(axis=-1)
 
     def activations(self, X):
         """What each hidden layer hands on, A (n, m), and the logits (n, K), in evaluation mode."""
@@ -135,24 +143,31 @@ class MLP:
     def _kept_arrays(self, n):
         """The arrays that updates with n images write into, by the names that `forward` and `backward` give them."""
         if n not in self.kept:
-            self.kept = {n: kept_arrays(self.network, n, lambda shape, dtype=self.dtype: self.xp.empty(shape, dtype))}
+            empty = lambda shape, dtype=self.dtype: self.xp.empty(shape, dtype)  # noqa: E731
+            self.kept = {n: kept_arrays(self.network, n, empty, self.stacked)}
         return self.kept[n]
 
 
-def kept_arrays(network, n, empty):
+def kept_arrays(network, n, empty, stacked=()):
     """Arrays for all that an update with n images computes of a batch's or a weight's size; `empty(shape, dtype)` makes one.
+
+    Those of networks stacked (C,) have a leading axis, all but X; and lie in memory unit by unit, as one product gives them.
 
     X, the batch; S of each layer; A, the ReLU's `active` and dA of each hidden layer, with dS behind a batch norm; and the
     gradient of each weight under the weight's own name, with `scratch`, an array like it.
     """
+
+    def of_units(units, *dtype):
+        return layers.transpose(empty((*stacked, units, n), *dtype)) if stacked else empty((n, units), *dtype)  # (n, m)
+
     kept = {"X": empty((n, network.inputs))}
     for layer in range(1, network.depth + 1):
-        shape, units = network.parameter_shapes()[f"W{layer}"], network.sizes[layer]
-        kept |= {f"W{layer}": empty(shape), f"scratch{layer}": empty(shape), f"S{layer}": empty((n, units))}
+        shape, units = (*stacked, *network.parameter_shapes()[f"W{layer}"]), network.sizes[layer]
+        kept |= {f"W{layer}": empty(shape), f"scratch{layer}": empty(shape), f"S{layer}": of_units(units)}
         if layer < network.depth:
             names = ("A", "dA", "dS") if network.batch_norm else ("A", "dA")
-            kept |= {f"{name}{layer}": empty((n, units)) for name in names}
-            kept[f"active{layer}"] = empty((n, units), bool)
+            kept |= {f"{name}{layer}": of_units(units) for name in names}
+            kept[f"active{layer}"] = of_units(units, bool)
     return kept
 
 

@@ -2,9 +2,14 @@
 
 import numpy as np
 
+from manual.layers import along
+
 
 def sgd(parameters, gradients, lr):
-    """theta <- theta - lr dJ/dtheta for each parameter by name, in place; each gradient is overwritten by lr times itself."""
+    """theta <- theta - lr dJ/dtheta for each parameter by name, in place; each gradient is overwritten by lr times itself.
+
+    `lr` is a number, or (C,) for stacked parameters.
+    """
     for name, parameter in parameters.items():
-        step = np.multiply(gradients[name], lr, out=gradients[name])
+        step = np.multiply(gradients[name], along(lr, parameter), out=gradients[name])
         parameter -= step

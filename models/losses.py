@@ -18,5 +18,8 @@ def binary_cross_entropy(logits, y):
 
 
 def l2_penalty(weights, lam):
-    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n. `lam` holds one number a layer."""
-    return sum(lam_l * (W * W).sum() for W, lam_l in zip(weights, lam, strict=True))
+    """sum_l lam_l sum_ij W_l,ij^2: no 1/2 and no 1/n.
+
+    `lam` holds one number a layer, or one tensor (C,) a layer, for stacked weights (C, m, d).
+    """
+    return sum(lam_l * (W * W).sum(dim=(-2, -1)) for W, lam_l in zip(weights, lam, strict=True))

@@ -1,21 +1,15 @@
 """The result of a comparison as one HTML page that needs no network and no library, and works from disk.
 
-Its parts stand in files of their own beside this one and are put together here: page.html, page.css and the scripts.
+Its parts stand in files of their own beside this one: page.html, page.css and the scripts.
 """
 
 import base64
-import hashlib
-import html
-import json
-import math
-from pathlib import Path
-from string import Template
 
 import numpy as np
 
+from reporting.document import document
 from reporting.tables import ALONE
 
-FOLDER = Path(__file__).parent
 SCRIPTS = ("elements.js", "plot.js", "heatmap.js", "detail.js", "page.js")
 
 # A heat map has one byte an entry, its level: 0 for no error, then a twelfth of a decade of error / allowed each, so that
@@ -39,16 +33,8 @@ def page(result, pictures, command):
         for network, found in zip(result["networks"], pictures, strict=True)
     ]
     levels = {"perDecade": PER_DECADE, "limit": LIMIT, "largest": LARGEST, "notFinite": NOT_FINITE, "notChecked": NOT_CHECKED}
-    style = (FOLDER / "page.css").read_text(encoding="utf-8")
-    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
-        verdict=html.escape(result["verdict"]),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        data=_json(result | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}),
-    )
+    data = result | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}
+    return document("page.html", SCRIPTS, f"Gradient check: {result['verdict']}", data)
 
 
 def heat_map(errors):
@@ -66,25 +52,3 @@ def _tensor(tensor, picture):
     drawn = picture["errors"] is not None and tensor["entries"] <= MOST_ENTRIES
     alone = [ALONE[voter].format(entries) for voter, entries in tensor["alone"].items()]
     return tensor | {"alone": alone, "errors": heat_map(picture["errors"]) if drawn else None, "sweep": picture["sweep"]}
-
-
-def _json(value):
-    """JSON that may stand inside a <script> element: nothing in it ends the element or begins another."""
-    text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _plain(value):
-    """`value` as JSON has it: lists for arrays, None for a number that is not finite."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _hash(text):
-    """What the page's content security policy knows an inline style or script by: no other runs."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import twins
 from gradcheck.network import chain_of
 from networks import Network, nonzero_state
+from training import data
 
 # Tests run in one process a core: each takes one thread, and so do the commands that they start.
 torch.set_num_threads(1)
@@ -42,6 +43,17 @@ def cifar10_dir():
     if not folder or not (Path(folder) / "cifar-10-batches-py").is_dir():
         pytest.skip("needs the real CIFAR-10: set CIFAR10_DIR to the folder that holds cifar-10-batches-py")
     return folder
+
+
+@pytest.fixture(scope="module")
+def drawn_once():
+    """The synthetic images are drawn once for all tests of a module, not at each call of a command."""
+    drawn = {}
+    original = data.draw_synthetic
+    patch = pytest.MonkeyPatch()
+    patch.setattr(data, "draw_synthetic", lambda seed: drawn[seed] if seed in drawn else drawn.setdefault(seed, original(seed)))
+    yield
+    patch.undo()
 
 
 class Problem:

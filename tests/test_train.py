@@ -33,14 +33,7 @@ ROOT = Path(__file__).parent.parent
 TINY = ("--hidden", "4", "--updates", "30", "--record-every", "10", "--step-size", "10")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def drawn_once():
-    drawn = {}
-    original = data.draw_synthetic
-    patch = pytest.MonkeyPatch()
-    patch.setattr(data, "draw_synthetic", lambda seed: drawn[seed] if seed in drawn else drawn.setdefault(seed, original(seed)))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("drawn_once")
 
 
 @pytest.fixture

@@ -25,10 +25,9 @@ def chunks(placed):
 
 
 def evaluate(twin, placed, lam):
-    """Loss, cost and accuracy over all of `placed`, as an Evaluation: the means over its chunks."""
-    found = [(len(y), *twin.evaluate(X, y, lam)) for X, y in chunks(placed)]
-    sizes, *quantities = np.array(found).T
-    return Evaluation(*(float(np.average(quantity, weights=sizes)) for quantity in quantities))
+    """Loss, cost and accuracy over all of `placed`, as an Evaluation: the means over its chunks. Of a stack, lists."""
+    sizes, found = zip(*((len(y), twin.evaluate(X, y, lam)) for X, y in chunks(placed)), strict=True)
+    return Evaluation(*np.average(np.array(found), axis=0, weights=sizes).tolist())
 
 
 def true_class_histogram(twin, placed):

@@ -26,7 +26,7 @@ class Run:
         if fitted(settings, images) != settings:
             raise UserError(f"{folder.path}: the data are not those that the run began with; put them back, or begin anew")
         self.plan = plan(settings, settings.images)
-        self.batches = self._batches()
+        self.batches = batches_of(settings, self.plan)
         start = folder.read_checkpoint()
         if start is None:
             state = initial_state(settings.network, settings.init, settings.seed)
@@ -39,15 +39,9 @@ class Run:
         self.progress = Progress(start.update, start.seconds)
         self.states = {name: start.state_for(name) for name in settings.twins}
 
-    def _batches(self):
-        s, p = self.settings, self.plan
-        return Batches(s.images, p.batch_size, p.per_epoch, s.seed, s.shuffle, s.augment == "flip")
-
     def verify(self, advance):
         """Our check of the gradient at the first images of the first batch: see `training/verify.py`."""
-        rows = self._batches().at(0).rows[:VERIFIED_IMAGES]
-        X, y = self.images.normalise(self.images.train.images[rows]), self.images.train.labels[rows]
-        return verify(self.settings, next(iter(self.states.values())), X, y, self.device, advance)
+        return verify_first_batch(self.settings, next(iter(self.states.values())), self.images, self.device, advance)
 
     def train(self, advance, stopped):
         """Trains to the end or until `stopped()`; yields the row of each record when it is on disk, with a checkpoint.
@@ -108,6 +102,18 @@ class Run:
         about |= {"seconds": sum(seconds.values()), "seconds_of": seconds}
         apart = {"apart": last["apart"] | {"first_relu": first_relu(self.folder.rows())}} if "apart" in last else {}
         return about | under_names(found) | apart
+
+
+def batches_of(settings, p):
+    """The batches of a run with these settings and its plan `p`."""
+    return Batches(settings.images, p.batch_size, p.per_epoch, settings.seed, settings.shuffle, settings.augment == "flip")
+
+
+def verify_first_batch(settings, state, images, device, advance):
+    """Our check of the gradient of `settings.network` at `state` and the first images that a run would see."""
+    rows = batches_of(settings, plan(settings, settings.images)).at(0).rows[:VERIFIED_IMAGES]
+    X, y = images.normalise(images.train.images[rows]), images.train.labels[rows]
+    return verify(settings, state, X, y, device, advance)
 
 
 def first_relu(rows):

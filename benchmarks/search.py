@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Eight candidates trained together beside eight single runs of the same updates: a Markdown table.
+
+Run from the project's folder: python -m benchmarks.search [--device cuda]. Turn by turn in this run; shown are medians.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from networks import NAMED
+from reporting.tables import markdown
+from searching.together import Together
+from training.run import Run, fitted, load_images
+from training.run_folder import RunFolder
+from training.settings import Settings
+
+CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
+CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn") for twin in ("manual", "torch")]
+
+
+def settings_of(name, implementation, images):
+    """The candidates: lambda from 1e-5 to 1e-1, records at the start and at the end alone."""
+    base = Settings(NAMED[name], implementation, step_size=UPDATES // 2, cycles=1, record_every=UPDATES)
+    return [replace(fitted(base, images), lam=float(lam)) for lam in np.logspace(-5, -1, CANDIDATES)]
+
+
+def together(candidates, images, device):
+    started = time.perf_counter()
+    stack = Together(candidates, device)
+    for _ in stack.train(stack.place(images), lambda: None, lambda: False):
+        pass
+    return time.perf_counter() - started
+
+
+def one_by_one(candidates, images, device):
+    started = time.perf_counter()
+    for settings in candidates:
+        with tempfile.TemporaryDirectory() as folder:
+            run_folder = RunFolder(Path(folder))
+            run_folder.write_settings(settings)
+            for _ in Run(settings, images, run_folder, device).train(lambda lr, loss: None, lambda: False):
+                pass
+    return time.perf_counter() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the PyTorch twin alone (cpu)")
+    device = parser.parse_args().device
+    images = load_images(Settings(NAMED["two-layer"]))
+    rows = [(f"{CANDIDATES} candidates, {UPDATES} updates of 100, {device}", "twin", "one by one, s", "together, s", "ratio")]
+    for name, twin in track(CASES, "training", transient=True):
+        if device == "cuda" and twin == "manual":
+            continue
+        candidates = settings_of(name, twin, images)
+        together(candidates[:1], images, device)  # the first call of all pays for what is loaded late
+        singles, stacked = zip(
+            *((one_by_one(candidates, images, device), together(candidates, images, device)) for _ in range(ROUNDS)),
+            strict=True,
+        )
+        ratio = statistics.median(a / b for a, b in zip(singles, stacked, strict=True))
+        rows.append((name, twin, f"{statistics.median(singles):.2f}", f"{statistics.median(stacked):.2f}", f"{ratio:.1f}"))
+    print(f"PyTorch {torch.__version__}, NumPy {np.__version__}\n")
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
