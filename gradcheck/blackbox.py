@@ -31,8 +31,8 @@ TRIED = 3
 BLOCKS = 4, 32
 
 # Hand and a complex step that differ by more than this share of the derivatives do not differ by rounding; and at so many
-# entries at most is it looked at.
-NOT_ROUNDING, MOST_DOUBTFUL = 1e-2, 500
+# entries at most is it looked at; where it explains nothing at the first few, there alone.
+NOT_ROUNDING, MOST_DOUBTFUL, SOON = 1e-2, 500, 5
 
 # What a tensor gets of a sample at least.
 SMALLEST_SAMPLE = 10
@@ -203,10 +203,12 @@ class PairSubject:
         with np.errstate(invalid="ignore"):
             apart = np.abs(hand - derivative)
             doubtful = (apart > rounding) & (apart <= NOT_ROUNDING * np.maximum(np.abs(hand), np.abs(derivative)).max())
-        for k in np.flatnonzero(doubtful)[:MOST_DOUBTFUL]:
+        for count, k in enumerate(np.flatnonzero(doubtful)[:MOST_DOUBTFUL], start=1):
             moved = self.cost.moved(tensor, self.unit(tensor, looked_at[k]), 1j * COMPLEX_STEP)
             draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / COMPLEX_STEP for _ in range(DRAWS)]
             uncertainty[k] = SAFETY * np.abs(np.array(draws) - derivative[k]).max()
+            if count == SOON and not (apart <= rounding + uncertainty)[doubtful].any():
+                break  # it is no rounding
         return found._replace(uncertainty=uncertainty[None])
 
     def central_differences(self, tensor, directions, advance):

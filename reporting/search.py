@@ -136,7 +136,7 @@ def conclusion(result):
     final = result["final"]
     if final:
         lines.append(
-            f"[green]trained on the split 49000, {result['search']['final_cycles']} times a cycle:[/] test accuracy "
+            f"[green]trained on the split 49000 (cycles: {result['search']['final_cycles']}):[/] test accuracy "
             f"{percent(final['test']['accuracy'])} %, measured once (validation {percent(final['val']['accuracy'])} %, "
             f"training {percent(final['train']['accuracy'])} %)"
         )

@@ -19,6 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 import compare
 from manual import losses
 from reporting.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
+from reporting.search_page import search_page
 
 pytestmark = pytest.mark.browser
 
@@ -93,9 +94,12 @@ def browser():
 def show(browser, tmp_path):
     """Opens a page of a result in a light window of 1280x900, or as asked."""
 
-    def show(result, pictures, command=COMMAND, width=1280, height=900, scheme="light"):
+    def show(result, pictures, command=COMMAND, **screen):
+        return opened(page(result, pictures, command), **screen)
+
+    def opened(text, width=1280, height=900, scheme="light"):
         file = tmp_path / "page.html"
-        file.write_text(page(result, pictures, command), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
@@ -104,6 +108,7 @@ def show(browser, tmp_path):
         browser.get(file.as_uri())
         return browser
 
+    show.opened = opened
     yield show
     assert browser.get_log("browser") == []
 
@@ -398,3 +403,56 @@ def test_networks_of_one_name_keep_their_own_pictures(show, results):
     captions = texts(browser, ".image figcaption")
     assert captions[:2] == ["row 0\n3,071 over", "row 1\n3,072 over"]
     assert captions[4:] == ["row 0", "row 1", "row 2", "row 3"]
+
+
+# The page of a search.
+
+
+def search_result(name="two-layer"):
+    """What search.json holds, of three candidates with two seeds: the second is the best, the third diverged."""
+    curve = [{"epoch": epoch, "loss": 2 - 0.1 * epoch, "accuracy": 0.1 + 0.04 * epoch} for epoch in range(11)]
+    common = {"finished": 2, "diverged": [], "accuracies": [0.5, 0.51], "deviation": 0.005, "train": 0.6, "curve": curve}
+    best = {"epoch": 10, "accuracy": 0.5}
+    candidates = [
+        common | {"stage": "coarse", "point": {"lambda": 0.001}, "mean": 0.5, "best": best},
+        common | {"stage": "fine", "point": {"lambda": 0.004}, "mean": 0.505, "best": best},
+        common
+        | {"stage": "coarse", "point": {"lambda": 0.1}, "mean": None, "best": None, "train": None, "deviation": None}
+        | {"diverged": [7], "curve": []},
+    ]
+    search = {"network": {"name": name}, "space": ["lambda=0.001..0.1:log"], "seeds": 2, "cycles": 2, "final_cycles": 3}
+    final = {part: {"accuracy": accuracy} for part, accuracy in (("train", 0.7), ("val", 0.53), ("test", 0.5234))}
+    return {"search": search, "candidates": candidates, "best": 1, "as_good": [0], "noise": 0.005, "final": final}
+
+
+def test_search_page_opens_sorts_and_filters(show):
+    browser = show.opened(search_page(search_result(), "python search.py two-layer"))
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {m["params"]["request"]["url"].split(":")[0] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert asked <= {"file", "data"}
+    verdict = browser.find_element(By.ID, "verdict").text
+    assert "lambda 0.004" in verdict
+    assert "52.34 % on the test images, measured once" in verdict
+    remarks = lambda: texts(browser, "tbody:not([hidden]) > tr > td:first-child")  # noqa: E731
+    assert remarks() == ["best", "not told from it", "diverged at update 7"]
+    head = next(button for button in browser.find_elements(By.CSS_SELECTOR, ".sorter") if button.text == "lambda")
+    head.send_keys(Keys.ENTER)
+    assert remarks() == ["diverged at update 7", "best", "not told from it"]
+    browser.find_element(By.ID, "text").send_keys("fine")
+    assert remarks() == ["best"]
+    images = browser.find_elements(By.CSS_SELECTOR, "figure img")
+    assert len(images) == 2
+    assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 300 for image in images)
+
+
+def test_markup_in_the_name_of_a_searched_network_stays_text(show):
+    browser = show.opened(search_page(search_result(ATTACK), ATTACK))
+    with pytest.raises(NoAlertPresentException):
+        browser.switch_to.alert  # noqa: B018
+    assert ATTACK.split("<img")[0] in browser.find_element(By.ID, "verdict").get_property("textContent")
+    assert browser.find_element(By.ID, "command").get_property("textContent") == ATTACK
+
+
+def test_search_page_fits_a_phone(show):
+    browser = show.opened(search_page(search_result(), "python search.py two-layer"), width=390, scheme="dark")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
