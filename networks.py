@@ -174,8 +174,8 @@ def lambda_per_layer(lam, depth):
     per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
     if len(per_layer) != depth:
         raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
-    inside = [(lam_l >= 0) & (lam_l <= LARGEST_LAMBDA) for lam_l in per_layer]
-    if not all(each if isinstance(each, bool) else each.all() for each in inside):
+    # The bound is no float32, and arrays in a network's dtype are of numbers that were in range already.
+    if not all((lam_l >= 0).all() if np.ndim(lam_l) else 0 <= lam_l <= LARGEST_LAMBDA for lam_l in per_layer):
         raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
     return per_layer
 

@@ -2,6 +2,7 @@
 """Search lambda, and whatever else is varied, from coarse to fine: all candidates of a round train at once."""
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -26,14 +27,14 @@ from commands import (
 )
 from errors import UserError
 from files import write_bytes, write_json
-from networks import NAMED, initial_state
+from networks import NAMED, initial_state, weight_std
 from reporting.search import conclusion, draw_search, search_json, search_table
 from reporting.search_page import search_page
 from reporting.tables import show
 from searching.board import open_storage
 from searching.ranking import as_good, noise, ranked
 from searching.search import STAGES, Plan, Search, Stopped
-from searching.space import SAMPLERS, Dimension, dimension, settings_at
+from searching.space import SAMPLERS, dimension, settings_at
 from train import initial
 from training import data
 from training.run import fitted, load_images, verify_first_batch
@@ -101,8 +102,8 @@ def parse(arguments):
     networks = chosen_networks(parser, options.networks, options)
     if len(networks) != 1:
         parser.error(f"name one network to search for: {', '.join(NAMED)}, or --hidden N,N,...")
-    if options.lr_min > options.lr_max:
-        parser.error("--lr-min is over --lr-max")
+    if options.study and "/" in options.study:
+        parser.error(f"--study {options.study}: a name without /; --out names the folder")
     options.study = options.study or f"search-{networks[0].name}"
     options.out = options.out or Path("searches") / options.study
     options.network = networks[0]
@@ -124,11 +125,7 @@ def plan_of(options):
     space = [dimension(text) for text in options.vary]
     lam = 0.0
     if ".." in options.lam:
-        low, _, high = options.lam.partition("..")
-        try:
-            space.insert(0, Dimension("lambda", float(low), float(high), options.grid == "log"))
-        except ValueError as error:
-            raise error if isinstance(error, UserError) else UserError(f"--lam {options.lam} is no range LOW..HIGH") from error
+        space.insert(0, dimension(f"lambda={options.lam}{':log' if options.grid == 'log' else ''}"))
     else:
         try:
             lam = float(options.lam)
@@ -139,7 +136,7 @@ def plan_of(options):
     names = [each.name for each in space]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{name} is varied twice")
+            raise UserError(f"{name} is varied twice{'; --lam gives its range' if name == 'lambda' else ''}")
     kept = ("network", "implementation", "data", "data_dir", "split", "augment", "shuffle", "init", "batch_size", "lr_min")
     kept += ("lr_max", "step_size", "cycles", "dtype", "seed", "device", "verify")
     base = Settings(lam=lam, **{name: getattr(options, name) for name in kept})
@@ -160,6 +157,9 @@ def plan_of(options):
     ):
         settings = settings_at(plan.base, corner, plan.factors)
         updates_of(settings, settings.images)
+        weight_std(settings.init, fan_in=1)
+        if settings.lr_min > settings.lr_max:
+            raise UserError(f"lr_min {settings.lr_min:g} is over lr_max {settings.lr_max:g}; give another --lr-min")
     return plan, images
 
 
@@ -169,8 +169,8 @@ class Display:
     def __init__(self, live):
         self.live, self.search, self.shown, self.words = live, None, 0.0, ""
 
-    def __call__(self, now=False):
-        if self.live.console.is_terminal and (now or time.monotonic() - self.shown > 1):
+    def __call__(self):
+        if self.live.console.is_terminal and time.monotonic() - self.shown > 1:
             self.shown = time.monotonic()
             self.live.update(search_table(result_of(self.search), self.progress()), refresh=True)
 
@@ -185,7 +185,7 @@ class Display:
 def result_of(search, final=None):
     candidates = search.known()
     best = next((each for each in ranked(candidates) if each.mean is not None), None)
-    return search_json(search.plan, candidates, best, as_good(candidates), noise(candidates), final)
+    return search_json(search.board.name, search.plan, candidates, best, as_good(candidates), noise(candidates), final)
 
 
 def check_gradient(plan, images, device):
@@ -211,8 +211,8 @@ def main(arguments):
     options = parse(arguments)
     plan, images = plan_of(options)
     device = device_of(plan.base)
-    if not options.storage:
-        make_folder(options.out)
+    make_folder(options.out)
+    check_folder(options.out, options.study)
     storage = open_storage(options.storage or f"sqlite:///{options.out}/study.db")
     with interruptible() as stopped, Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True) as live:
         display = Display(live)
@@ -230,28 +230,43 @@ def searched(search, options, images, device, display):
     plan = search.plan
     if not all(each.finished for each in search.known()) and not check_gradient(plan, images, device):
         return EXIT_CODES["fail"]
+    final = None
     for stage in STAGES if plan.fine else STAGES[:1]:
         search.stage(stage)
         if not display.live.console.is_terminal:
             show(search_table(result_of(search)))
-    final = None
-    if plan.final_cycles:
-        display.words = ", the winner is training"
-        settings = search.final_settings()
-        folder = RunFolder(options.out / "final")
-        final = search.final(load_images(settings), folder, lambda lr, loss: display())
+        if all(each.mean is None for each in search.known()):
+            break
+    else:
+        if plan.final_cycles:
+            write(result_of(search), options.out)
+            display.words = ", the winner is training"
+            final = search.final(load_images(search.final_settings()), RunFolder(options.out / "final"))
     display.live.stop()
-    make_folder(options.out)
     result = result_of(search, final)
     if display.live.console.is_terminal:
         show(search_table(result))
-    show(*conclusion(result))
-    command = shlex.join(["python", *sys.argv])
-    write_json(options.out / "search.json", result)
-    written = draw_search(result, options.out)
-    write_bytes(options.out / "search.html", search_page(result, command).encode())
-    show(f"{options.out}: search.json, search.html, {', '.join(written)}")
+    show(*conclusion(result), f"{options.out}: {', '.join(write(result, options.out))}")
     return 0
+
+
+def write(result, folder):
+    """The files of the search's folder. Returns their names."""
+    write_json(folder / "search.json", result)
+    write_bytes(folder / "search.html", search_page(result, shlex.join(["python", *sys.argv])).encode())
+    return ["search.json", "search.html", *draw_search(result, folder)]
+
+
+def check_folder(path, study):
+    """Raises UserError where the folder shows another study."""
+    try:
+        found = json.loads((path / "search.json").read_text(encoding="utf-8"))["study"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path / 'search.json'} is no result of a search; name another folder with --out") from error
+    if found != study:
+        raise UserError(f"{path} holds the search of the study {found}; name another folder with --out")
 
 
 def make_folder(path):

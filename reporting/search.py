@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from rich.markup import escape
 
 from files import write_bytes
@@ -18,9 +18,10 @@ MOST_NAMED = 4
 STYLES = {"coarse": ("o", COLOURS[0]), "fine": ("s", COLOURS[1])}
 
 
-def search_json(plan, candidates, best, as_good, noise, final=None):
+def search_json(study, plan, candidates, best, as_good, noise, final=None):
     """The dict of search.json. `candidates` are those of `searching.ranking`, `best` is one or None, `final` a result.json."""
     return {
+        "study": study,
         "search": plan.as_json(),
         "candidates": [candidate_json(each) for each in candidates],
         "best": candidates.index(best) if best else None,
@@ -124,7 +125,7 @@ def conclusion(result):
     candidates, seeds = result["candidates"], result["search"]["seeds"]
     best = candidates[result["best"]]
     lines = [f"best: {told(best['point'])}, validation accuracy {percent(best['mean'])} %"]
-    known = "measured here" if seeds > 1 else "as known of these networks on CIFAR-10; --seeds K measures it"
+    known = "measured here" if seeds > 1 else "assumed, as these networks have it on CIFAR-10; --seeds K measures it"
     noise = f"another seed moves a result by {percent(result['noise'])} points ({known})"
     if result["as_good"]:
         first, count = names(result)[0], len(result["as_good"])
@@ -134,7 +135,9 @@ def conclusion(result):
     else:
         lines.append(f"no other comes within two standard errors: {noise}")
     final = result["final"]
-    if final:
+    if final and "diverged" in final:
+        lines.append(f"[red]trained for longer, it diverged:[/] {escape(final['diverged'])}")
+    elif final:
         lines.append(
             f"[green]trained on the split 49000 (cycles: {result['search']['final_cycles']}):[/] test accuracy "
             f"{percent(final['test']['accuracy'])} %, measured once (validation {percent(final['val']['accuracy'])} %, "
@@ -179,6 +182,13 @@ def accuracy_figure(result):
         panel.set(
             xlabel=name, xscale="log" if logs[name] or (name == "lambda" and min(x_values(result, name)) > 0) else "linear"
         )
+        if all(isinstance(x, int) for x in x_values(result, name)):
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        elif panel.get_xscale() == "log" and np.divide(*reversed(panel.get_xlim())) < 100:
+            # Decades alone would be too few ticks here, and matplotlib's own smaller ones cover each other.
+            ticks = np.geomspace(*panel.get_xlim(), 6)[1:-1]
+            panel.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+            panel.xaxis.set_minor_locator(NullLocator())
         panel.grid(alpha=0.3)
         panel.yaxis.set_major_formatter(PercentFormatter(1))
     panels[0].set_ylabel("validation accuracy")
@@ -207,5 +217,6 @@ def curves_figure(result):
         panel.grid(alpha=0.3)
     panels[0].yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=TOP, frameon=False, fontsize="small")
+    columns = TOP if len(names(result)) == 1 else 1
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
     return figure

@@ -21,7 +21,7 @@ def search_page(result, command):
     best = None if result["best"] is None else result["candidates"][result["best"]]
     word = told(best["point"]) if best else "All diverged"
     rest = f"is the best found for {network}" if best else f"No candidate for {network} was trained to its end."
-    if final:
+    if final and "test" in final:
         rest += f": {100 * final['test']['accuracy']:.2f} % on the test images, measured once"
     data = {key: result[key] for key in ("search", "candidates")}
     data |= {"word": word, "rest": rest, "names": names(result), "command": command, "facts": facts(result)}

@@ -13,7 +13,7 @@ SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference"
 STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
 
 
-TABLE_WIDTH = 80
+TABLE_WIDTH, WIDEST = 80, 1000
 LONGEST_NAME = 24
 
 
@@ -24,7 +24,11 @@ def show(*parts):
     """
     console = Console(highlight=False)
     # Long names make a table wider than the terminal: better folded lines than numbers cut off.
-    widths = [console.measure(part).maximum for part in parts if isinstance(part, Table)]
+    widths = [
+        console.measure(part, options=console.options.update(max_width=WIDEST)).maximum
+        for part in parts
+        if isinstance(part, Table)
+    ]
     console.width = max(console.width, TABLE_WIDTH, *widths)
     with console.capture() as rendered:
         for part in parts:

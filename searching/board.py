@@ -16,12 +16,16 @@ from typing import NamedTuple
 
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from errors import UserError
 
 # Seconds between two signs of life, and after how many without one a worker is lost.
 BEAT, LOST_AFTER = 5.0, 60.0
+
+# Tries to open a database that others open for the first time, too.
+ATTEMPTS = 6
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, RuntimeError, ValueError)
@@ -41,41 +45,61 @@ def open_storage(url):
         if url.startswith("journal:"):
             backend = optuna.storages.journal.JournalFileBackend(url.removeprefix("journal:"))
             return optuna.storages.JournalStorage(backend)
-        if url.startswith("sqlite:///"):
-            # Writers wait for each other instead of failing.
-            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-        return optuna.storages.RDBStorage(url)
+        return open_sqlite(url) if url.startswith("sqlite:///") else optuna.storages.RDBStorage(url)
     except STORAGE_ERRORS as error:
         reason = " ".join(str(error).split("(Background")[0].split()) or type(error).__name__
         raise UserError(f"--storage {url} can't be opened: {reason[:200]}; name another, as sqlite:///study.db") from error
+
+
+def open_sqlite(url):
+    """SQLite locks nothing when it reads: each transaction takes the lock at its beginning, or two workers claim one job."""
+    for attempt in range(ATTEMPTS):
+        try:
+            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+            break
+        except SQLAlchemyError as error:  # another makes the same tables at this moment
+            if attempt == ATTEMPTS - 1 or not any(word in str(error) for word in ("already exists", "UNIQUE", "locked")):
+                raise
+            time.sleep(0.1 * 2**attempt)
+    event.listen(storage.engine, "connect", lambda connection, record: setattr(connection, "isolation_level", None))
+    event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    storage.engine.dispose()  # connections that do not know it yet
+    return storage
 
 
 class Board:
     """The jobs of the study `name`, made by `settings`, a dict for JSON. Raises UserError where it was made by others."""
 
     def __init__(self, storage, name, settings):
-        self.storage, text = storage, json.dumps(settings, sort_keys=True)
+        self.storage, self.name, text = storage, name, json.dumps(settings, sort_keys=True)
         with told(name):
-            if name in optuna.get_all_study_names(storage):
-                found = optuna.load_study(study_name=name, storage=storage).user_attrs.get("settings")
-                self._check(name, found, text)
             self.study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-            self.study.set_user_attr("settings", text)
-        self.study_id = storage.get_study_id_from_name(name)
+            self.study_id = storage.get_study_id_from_name(name)
+        trials = self._trials()
+        if trials and not any("settings" in trial.user_attrs for trial in trials):
+            raise UserError(f"the study {name} was not made by search.py; name another with --study")
+        self._check(self.agreed("settings", lambda: text), text)
         self.worker = uuid.uuid4().hex[:12]
         self.seen = {}
 
-    @staticmethod
-    def _check(name, found, text):
-        if found is None:
-            raise UserError(f"the study {name} was not made by search.py; name another with --study")
+    def _check(self, found, text):
         if found != text:
             before, now = json.loads(found), json.loads(text)
-            other = next(key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key))
+            other = next(key for key in sorted(before.keys() | now.keys()) if before.get(key, ...) != now.get(key, ...))
             raise UserError(
-                f"the study {name} was made with other settings: {other} was {before.get(other)}, now {now.get(other)}; "
+                f"the study {self.name} was made with other settings: {other} was {before.get(other)}, now {now.get(other)}; "
                 "name another with --study"
             )
+
+    def agreed(self, name, propose):
+        """What all workers take for `name`: the first of them said it, in a trial that does nothing else."""
+        for _ in range(2):
+            found = [trial for trial in self._trials() if name in trial.user_attrs]
+            if found:
+                break
+            with told(self.name):
+                self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={name: propose()}))
+        return min(found, key=lambda trial: trial.number).user_attrs[name]
 
     @contextlib.contextmanager
     def alive(self):
@@ -99,8 +123,12 @@ class Board:
 
     def holders(self):
         """The trial that holds each key."""
+        return self._holders_of(self._trials())
+
+    @staticmethod
+    def _holders_of(trials):
         found = {}
-        for trial in sorted(self._trials(), key=lambda trial: trial.number):
+        for trial in sorted(trials, key=lambda trial: trial.number):
             if trial.state != TrialState.FAIL and "key" in trial.user_attrs:
                 found.setdefault(trial.user_attrs["key"], trial)
         return found
@@ -114,33 +142,35 @@ class Board:
         held = self.holders()
         for job in jobs:
             if job.key not in held:
-                self.study.add_trial(
-                    optuna.trial.create_trial(
-                        state=TrialState.WAITING,
-                        params=job.params,
-                        distributions=job.distributions,
-                        user_attrs={"key": job.key},
-                    )
+                waiting = optuna.trial.create_trial(
+                    state=TrialState.WAITING,
+                    params=job.params,
+                    distributions=job.distributions,
+                    user_attrs={"key": job.key},
                 )
+                with told(self.name):
+                    self.study.add_trial(waiting)
 
     def claim(self, keys, most, alike):
         """Up to `most` waiting jobs of `keys`, those for which `alike(key)` is that of the first: {key: trial id}."""
-        held, claimed, kind = self.holders(), {}, None
-        for trial in self._trials((TrialState.WAITING,)):
+        trials, claimed, kind = self._trials(), {}, None
+        held = self._holders_of(trials)
+        for trial in trials:
             key = trial.user_attrs.get("key")
-            if key not in keys:
+            if key not in keys or trial.state != TrialState.WAITING:
                 continue
             if held[key].number != trial.number:
                 self._set(trial, TrialState.FAIL)  # put up twice
             elif len(claimed) < most and (kind is None or alike(key) == kind) and self._set(trial, TrialState.RUNNING):
                 kind = alike(key)
                 claimed[key] = trial._trial_id
-                self.storage.set_trial_user_attr(trial._trial_id, "worker", self.worker)
+                with told(self.name):
+                    self.storage.set_trial_user_attr(trial._trial_id, "worker", self.worker)
         return claimed
 
     def finish(self, trial_id, value, result):
         """The job's `result`, with the value it is ranked by, None if it diverged; nothing where another has the job now."""
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with told(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial_id, "result", result)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             self.storage.set_trial_state_values(trial_id, state, None if value is None else [value])
@@ -148,12 +178,13 @@ class Board:
     def give_back(self, trial_ids):
         """Jobs that were claimed and are not finished: others may have them."""
         for trial_id in trial_ids:
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            with told(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def free_lost(self, keys):
         """Takes jobs from workers that give no sign of life any more. Returns the keys."""
-        workers, freed = self.study.user_attrs, []
+        with told(self.name):
+            workers, freed = self.study.user_attrs, []
         for trial in self._trials((TrialState.RUNNING,)):
             key, name = trial.user_attrs.get("key"), trial.user_attrs.get("worker")
             sign = workers.get(f"worker:{name}")
@@ -173,19 +204,23 @@ class Board:
     def _set(self, trial, state):
         """Whether this worker, and no other, changed the trial to `state`."""
         try:
-            return self.storage.set_trial_state_values(trial._trial_id, state)
+            with told(self.name, let=optuna.exceptions.UpdateFinishedTrialError):
+                return self.storage.set_trial_state_values(trial._trial_id, state)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
 
     def _trials(self, states=None):
-        return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states)
+        with told(self.name):
+            return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states)
 
 
 @contextlib.contextmanager
-def told(name):
-    """Errors of the storage as one sentence."""
+def told(name, let=()):
+    """Errors of the storage as one sentence, but for those that are to be `let` through."""
     try:
         yield
+    except let:
+        raise
     except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
         raise UserError(f"the study {name} can't be read or written: {' '.join(str(error).split())[:200]}") from error
 

@@ -49,7 +49,8 @@ def ranked(candidates):
 
 def noise(candidates):
     """The standard deviation over seeds, pooled over all candidates, or SEED_NOISE where each has one seed."""
-    squares = [(each.deviation**2, len(each.accuracies) - 1) for each in candidates if each.deviation is not None]
+    good = [each for each in candidates if each.mean is not None and each.deviation is not None]
+    squares = [(each.deviation**2, len(each.accuracies) - 1) for each in good]
     freedom = sum(n for _, n in squares)
     return (sum(square * n for square, n in squares) / freedom) ** 0.5 if freedom else SEED_NOISE
 
@@ -60,4 +61,4 @@ def as_good(candidates):
     if not good:
         return []
     error = noise(good) * (2 / len(good[0].results)) ** 0.5
-    return [each for each in good[1:] if good[0].mean - each.mean < STANDARD_ERRORS * error]
+    return [each for each in good[1:] if good[0].mean - each.mean <= STANDARD_ERRORS * error]

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass, replace
 
 from errors import UserError
-from searching.board import Board, Job, told
+from searching.board import Board, Job
 from searching.ranking import Candidate, ranked
 from searching.space import coarse_points, fine_points, settings_at
 from searching.together import Together, alike
+from training.loop import Diverged
 from training.run import Run, fitted
 
 # Seconds between two looks at what others do.
@@ -56,17 +57,18 @@ class Search:
         self.plan, self.images, self.device, self.together = plan, images, device, together
         self.stopped, self.changed = stopped, changed
         self.board = Board(storage, name, plan.as_json())
-        self.parts, self.training, self.waiting = {}, None, False
-        self.storage, self.name = storage, name
+        self.final_board = Board(storage, f"{name}-final", plan.as_json())
+        self.parts, self.training, self.waiting, self.fine = None, None, False, None
 
     def points(self, stage):
-        """The points of a stage; those of the fine one are known when the coarse one is finished."""
+        """The points of a stage. Those of the fine one are drawn when the coarse one is finished, and stand in the study."""
         if stage == "coarse":
             return coarse_points(self.plan.space, self.plan.coarse, self.plan.base.seed)
-        tried = [(each.point, each.mean) for each in self.candidates("coarse")]
-        if not any(mean is not None for _, mean in tried):
-            raise UserError("every candidate of the coarse round diverged; take a smaller lr_max or lambda")
-        return fine_points(self.plan.space, self.plan.fine, self.plan.sampler, tried, self.plan.base.seed)
+        if self.fine is None:
+            tried = [(each.point, each.mean) for each in self.candidates("coarse")]
+            p = self.plan
+            self.fine = self.board.agreed("fine", lambda: fine_points(p.space, p.fine, p.sampler, tried, p.base.seed))
+        return self.fine
 
     def candidates(self, stage):
         """The candidates of a stage with what they got so far."""
@@ -77,106 +79,93 @@ class Search:
         ]
 
     def known(self):
-        """The candidates of all stages that are known."""
+        """The candidates of all stages that are known. There is no fine one where every coarse candidate diverged."""
         coarse = self.candidates("coarse")
-        both = self.plan.fine and all(each.finished for each in coarse)
+        both = self.plan.fine and all(each.finished for each in coarse) and any(each.mean is not None for each in coarse)
         return coarse + (self.candidates("fine") if both else [])
 
     def stage(self, stage):
         """Works until every candidate of the stage is finished, by this worker or another."""
-        settings = {
-            key(stage, k, seed): replace(settings_at(self.plan.base, point, self.plan.factors), seed=self.plan.base.seed + seed)
-            for k, point in enumerate(self.points(stage))
-            for seed in range(self.plan.seeds)
+        points = {
+            key(stage, k, seed): (point, seed) for k, point in enumerate(self.points(stage)) for seed in range(self.plan.seeds)
         }
+        settings = {name: self.settings_at(*each) for name, each in points.items()}
         distributions = {each.name: each.distribution() for each in self.plan.space}
-        points = self.points(stage)
-        jobs = [Job(name, points[int(name.split("-")[1])], distributions) for name in settings]
-        with self.board.alive(), told(self.name):
-            while not settings.keys() <= self.board.results().keys():
+        jobs = [Job(name, point, distributions) for name, (point, _) in points.items()]
+        do = lambda claimed: self._train({name: settings[name] for name in claimed})  # noqa: E731
+        self._work(self.board, jobs, self.together, lambda name: alike(settings[name]), do)
+
+    def settings_at(self, point, seed=0):
+        settings = settings_at(self.plan.base, point, self.plan.factors)
+        return replace(settings, seed=settings.seed + seed)
+
+    def _work(self, board, jobs, most, alike_of, do):
+        """Claims jobs, up to `most` that are alike, and calls `do(claimed) -> [(value, result), ...]`, until all are finished.
+
+        What is claimed is given back where this worker is stopped, or fails.
+        """
+        keys = {job.key for job in jobs}
+        with board.alive():
+            while not keys <= board.results().keys():
                 if self.stopped():
                     raise Stopped
-                self.board.free_lost(settings)
-                self.board.put_up(jobs)
-                claimed = self.board.claim(settings, self.together, lambda name: alike(settings[name]))
+                board.free_lost(keys)
+                board.put_up(jobs)
+                claimed = board.claim(keys, most, alike_of)
                 self.waiting = not claimed
-                if claimed:
-                    self._train({name: settings[name] for name in claimed}, claimed)
-                else:
+                if not claimed:
                     time.sleep(PATIENCE)
+                try:
+                    for trial_id, found in zip(claimed.values(), do(claimed) if claimed else (), strict=True):
+                        board.finish(trial_id, *found)
+                except BaseException:
+                    board.give_back(claimed.values())
+                    raise
                 self.changed()
 
-    def _train(self, settings, claimed):
-        """The claimed jobs, together; given back where this worker is stopped, or fails."""
+    def _train(self, settings):
+        """Accuracy, or None, and result of each of the settings, a dict by name, trained together. Raises Stopped."""
         try:
             self.training = Together(list(settings.values()), self.device)
-            dtype = next(iter(settings.values())).dtype
-            if dtype not in self.parts:
-                self.parts[dtype] = self.training.place(self.images)
-            for _ in self.training.train(self.parts[dtype], self.changed, self.stopped):
+            if self.parts is None:
+                self.parts = self.training.place(self.images)
+            for _ in self.training.train(self.parts, self.changed, self.stopped):
                 self.changed()
-            if self.stopped():
+            if not self.training.ended:
                 raise Stopped
-            for name, result in zip(settings, self.training.results(), strict=True):
-                value = result["val"] and result["val"]["accuracy"]
-                self.board.finish(claimed[name], value, result)
-        except BaseException:
-            self.board.give_back(claimed.values())
-            raise
+            return [(result["val"] and result["val"]["accuracy"], result) for result in self.training.results()]
         finally:
             self.training = None
 
-    def winner(self):
-        """The best candidate of all. Raises UserError where every one diverged."""
-        best = ranked(self.known())[0]
-        if best.mean is None:
-            raise UserError("every candidate diverged; take a smaller lr_max or lambda")
-        return best
-
     def final_settings(self):
         """Those of the winner on more images and for more cycles."""
-        settings = settings_at(self.plan.base, self.winner().point, self.plan.factors)
+        settings = self.settings_at(ranked(self.known())[0].point)
         return replace(settings, split=FINAL_SPLIT, cycles=self.plan.final_cycles, images=None, fingerprint=None)
 
-    def final(self, images, folder, advance):
+    def final(self, images, folder):
         """The winner, trained in `folder` (a RunFolder) by one of the workers; its test accuracy is what the study keeps.
 
-        `images` are those of the final split. Returns the `result.json`.
+        `images` are those of the final split. Returns the `result.json`, or {"diverged": a sentence}.
         """
-        board = Board(self.storage, f"{self.name}-final", self.plan.as_json())
         settings = fitted(self.final_settings(), images)
-        job = Job("final", {}, {})
-        with board.alive(), told(self.name):
-            while "final" not in board.results():
-                if self.stopped():
-                    raise Stopped
-                board.free_lost({"final"})
-                board.put_up([job])
-                claimed = board.claim({"final"}, 1, lambda name: name)
-                self.waiting = not claimed
-                if claimed:
-                    result = self._trained(settings, images, folder, advance, claimed["final"], board)
-                    board.finish(claimed["final"], result["test"]["accuracy"], result)
-                else:
-                    time.sleep(PATIENCE)
-                self.changed()
-        return board.results()["final"]
+        self._work(self.final_board, [Job("final", {}, {})], 1, str, lambda claimed: [self._trained(settings, images, folder)])
+        return self.final_board.results()["final"]
 
-    def _trained(self, settings, images, folder, advance, trial_id, board):
-        try:
-            if not folder.config.exists():
-                folder.write_settings(settings)
-            elif folder.settings().trained != settings.trained:
-                raise UserError(f"{folder.path} holds another run; name another folder with --out")
-            if not folder.read_result():
-                for _ in Run(settings, images, folder, self.device).train(advance, self.stopped):
+    def _trained(self, settings, images, folder):
+        if not folder.config.exists():
+            folder.write_settings(settings)
+        elif folder.settings().trained != settings.trained:
+            raise UserError(f"{folder.path} holds another run; name another folder with --out")
+        if not folder.read_result():
+            try:
+                for _ in Run(settings, images, folder, self.device).train(lambda lr, loss: self.changed(), self.stopped):
                     pass
-            if not folder.read_result():
-                raise Stopped
-            return folder.read_result()
-        except BaseException:
-            board.give_back([trial_id])
-            raise
+            except Diverged as diverged:
+                return None, {"diverged": str(diverged)}
+        result = folder.read_result()
+        if not result:
+            raise Stopped
+        return result["test"]["accuracy"], result
 
 
 def key(stage, k, seed):

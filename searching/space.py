@@ -13,6 +13,9 @@ SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc")
 WHOLE = ("width", "depth", "n_s")
 NAMES = ("lambda", *WHOLE, "lr_max", "init")
 
+# What float32, or anybody's memory, could not hold.
+LARGEST = {"lambda": 1e30, "width": 1e5, "depth": 1e3, "n_s": 1e9, "init": 1e3}
+
 # The fine round draws from the range of so many of the coarse round's best.
 BEST = 3
 
@@ -37,12 +40,14 @@ class Dimension:
             raise UserError(f"{self}: a range of one value has nothing to search")
         if self.name in WHOLE and not (float(self.low).is_integer() and float(self.high).is_integer()):
             raise UserError(f"{self}: {self.name} is a whole number")
+        if self.high > LARGEST.get(self.name, np.inf):
+            raise UserError(f"{self}: the high end is over {LARGEST[self.name]:g}")
         least = 1 if self.name in WHOLE else 0
         if self.low < least or (self.low == 0 and (self.log or self.name != "lambda")):
             raise UserError(f"{self}: the low end has to be {'at least 1' if least else 'over 0'}")
 
     def __str__(self):
-        return f"{self.name}={self.low:g}..{self.high:g}{':log' if self.log else ''}"
+        return f"{self.name}={self.rounded(self.low)!r}..{self.rounded(self.high)!r}{':log' if self.log else ''}"
 
     def at(self, share):
         """The value at `share` (0 to 1) of the range."""
@@ -50,22 +55,22 @@ class Dimension:
         return self.rounded(min(max(value, self.low), self.high))
 
     def rounded(self, value):
-        return round(value) if self.name in WHOLE else float(value)
+        return round(value) if self.name in WHOLE and np.isfinite(value) else float(value)
 
     def distribution(self):
         kind = optuna.distributions.IntDistribution if self.name in WHOLE else optuna.distributions.FloatDistribution
         return kind(self.rounded(self.low), self.rounded(self.high), log=self.log)
 
 
-def dimension(text, log=None):
-    """The Dimension of "NAME=LOW..HIGH" or "NAME=LOW..HIGH:log"; `log`, if given, stands for the ending."""
+def dimension(text):
+    """The Dimension of "NAME=LOW..HIGH" or "NAME=LOW..HIGH:log"."""
     name, _, rest = text.partition("=")
     ends, _, ending = rest.partition(":")
     low, dots, high = ends.partition("..")
     try:
-        if not dots or ending not in ("", "log"):
+        if not dots or high.startswith(".") or ending not in ("", "log"):
             raise ValueError
-        return Dimension(name, float(low), float(high), ending == "log" or bool(log))
+        return Dimension(name, float(low), float(high), ending == "log")
     except ValueError as error:
         if isinstance(error, UserError):
             raise
@@ -110,7 +115,7 @@ def narrowed(each, values):
 
 
 def sampler_named(name, seed):
-    """One of Optuna's samplers, which learns from the coarse round at once."""
+    """One of Optuna's samplers; tpe and gp learn from the coarse round, the others spread over the range."""
     makers = {
         "random": lambda: optuna.samplers.RandomSampler(seed),
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True),
@@ -134,7 +139,7 @@ def settings_at(base, point, factors):
         network = replace(network, hidden=(width,) * (given.pop("depth") - 1))
     if "width" in given:
         if not network.hidden:
-            raise UserError(f"{network.name} has no hidden layer, so no width to vary")
+            raise UserError(f"width can't be varied where the depth is 1 ({network.name}): there is no hidden layer")
         network = replace(network, hidden=(given.pop("width"),) * len(network.hidden))
     lam = given.pop("lambda", base.lam)
     if factors:

@@ -47,7 +47,11 @@ class Together:
         self.stack = twins.training_stack(first.implementation, first.network, states, first.dtype, device)
         self.lam = np.array([lambda_per_layer(settings.lam, first.network.depth) for settings in candidates]).T  # (depth, C)
         self.batches = batches_of(first, self.plan)
-        self.rows, self.diverged, self.seconds, self.training = [], [None] * len(candidates), 0.0, None
+        self.rows, self.diverged, self.seconds, self.on_training = [], [None] * len(candidates), 0.0, None
+
+    @property
+    def ended(self):
+        return self.on_training is not None
 
     def place(self, images):
         """`images`, a Data, as the Parts that this stack trains on; other stacks of the same dtype may share them."""
@@ -63,12 +67,12 @@ class Together:
                 if t % self.plan.record_every == 0 or t == self.plan.updates:
                     self.rows.append({"update": t, "epoch": t / self.plan.per_epoch, "val": self._measures(parts.val, t)})
                     yield self.rows[-1]
-                if stopped():
-                    return
                 if t < self.plan.updates:
+                    if stopped():
+                        return
                     self._update(parts.train, t)
                     advance()
-            self.training = self._measures(parts.train, self.plan.updates)
+            self.on_training = self._measures(parts.train, self.plan.updates)
         self.seconds = time.perf_counter() - started
 
     def results(self):
@@ -76,7 +80,7 @@ class Together:
         found = []
         for k, at in enumerate(self.diverged):
             rows = [row | {"val": row["val"][k]} for row in self.rows if row["val"][k]]
-            ended = {"val": rows[-1]["val"], "train": self.training[k]} if at is None else {"val": None, "train": None}
+            ended = {"val": rows[-1]["val"], "train": self.on_training[k]} if at is None else {"val": None, "train": None}
             found.append({"diverged": at, "rows": rows, "seconds": self.seconds / len(self.diverged)} | ended)
         return found
 

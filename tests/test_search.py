@@ -1,6 +1,7 @@
 """search.py: stacks end where single runs do, the board keeps every candidate once, bad input leaves the study alone."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -147,7 +148,7 @@ def test_a_point_becomes_settings():
     assert settings.network.hidden == (7, 7, 7)
     assert settings.lam == pytest.approx((0.01, 0.02, 0.03, 0.04))
     assert (settings.step_size, settings.lr_max, settings.init) == (90, 0.3, "0.02")
-    with pytest.raises(search.UserError, match="no hidden layer"):
+    with pytest.raises(search.UserError, match="there is no hidden layer"):
         settings_at(Settings(NAMED["one-layer"]), {"width": 7}, ())
 
 
@@ -284,12 +285,12 @@ def test_a_search_from_coarse_to_the_test(capsys, tmp_path):
     for name in ("search.png", "curves.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     study = optuna.load_study(study_name="search-4", storage=f"sqlite:///{tmp_path}/study.db")
-    assert len(study.trials) == 14
+    assert len([trial for trial in study.trials if "key" in trial.user_attrs]) == 14
     assert study.best_value == max(a for each in result["candidates"] for a in each["accuracies"])
-    assert len({trial.user_attrs["key"] for trial in study.trials}) == 14
+    assert len({trial.user_attrs["key"] for trial in study.trials if "key" in trial.user_attrs}) == 14
     again = searched(capsys, "--out", tmp_path, "--seeds", "2", "--coarse", "4", "--fine", "3")
     assert again.splitlines()[-4:] == out.splitlines()[-4:]
-    assert len(study.get_trials()) == 14
+    assert len(study.get_trials()) == len(study.trials) == 16  # two say what the settings and the fine points are
 
 
 def test_other_dimensions(capsys, tmp_path):
@@ -341,10 +342,34 @@ def test_a_study_of_other_settings_is_left_untouched(capsys, tmp_path):
         assert (code, err.count("\n")) == (2, 1)
         assert "was made with other settings" in err
     assert (tmp_path / "study.db").read_bytes() == before
-    optuna.create_study(study_name="theirs", storage=f"sqlite:///{tmp_path}/study.db")
-    code, _, err = call(search.main, capsys, *TINY, *few, "--study", "theirs", "--storage", f"sqlite:///{tmp_path}/study.db")
+    optuna.create_study(study_name="theirs", storage=f"sqlite:///{tmp_path}/study.db").enqueue_trial({"x": 1})
+    theirs = ("--study", "theirs", "--storage", f"sqlite:///{tmp_path}/study.db")
+    code, _, err = call(search.main, capsys, *TINY, *few, *theirs)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "holds the search of the study search-4" in err
+    code, _, err = call(search.main, capsys, *TINY, *few, *theirs, "--out", tmp_path / "other")
     assert code == 2
     assert "was not made by search.py" in err
+
+
+def claims(url, barrier, found):
+    board = Board(open_storage(url), "study", {})
+    barrier.wait()
+    found.put(list(board.claim(KEYS, 1, str)))
+
+
+def test_workers_that_claim_at_the_same_moment_claim_different_jobs(tmp_path):
+    """Also the first to open a database, all at once."""
+    url, context = f"sqlite:///{tmp_path}/study.db", multiprocessing.get_context("fork")
+    Board(open_storage(url), "study", {}).put_up(JOBS)
+    barrier, found = context.Barrier(len(JOBS)), context.Queue()
+    workers = [context.Process(target=claims, args=(url, barrier, found)) for _ in JOBS]
+    for worker in workers:
+        worker.start()
+    claimed = [key for _ in workers for key in found.get(timeout=60)]
+    for worker in workers:
+        worker.join()
+    assert len(claimed) == len(set(claimed)) > 1
 
 
 def start(*arguments):
@@ -357,7 +382,8 @@ def states(path):
     """(key, state) of every trial of the study, none while there is no study."""
     try:
         study = optuna.load_study(study_name="search-4", storage=f"sqlite:///{path}")
-        return [(trial.user_attrs["key"], trial.state.name) for trial in study.get_trials(deepcopy=False)]
+        trials = [trial for trial in study.get_trials(deepcopy=False) if "key" in trial.user_attrs]
+        return [(trial.user_attrs["key"], trial.state.name) for trial in trials]
     except Exception:
         return []
 
