@@ -1,64 +1,75 @@
 #!/usr/bin/env python3
-"""Updates of eight candidates together beside the same updates of the eight one by one: a Markdown table.
+"""Eight candidates trained together beside eight single runs of the same updates: a Markdown table.
 
-Run from the project's folder: python -m benchmarks.search [--device cuda]. Turn by turn in this run; shown are medians. What
-else a run does, loading, records and files, is left out on both sides.
+Run from the project's folder: python -m benchmarks.search [--device cuda]. Turn by turn in this run; shown are medians. Whole
+runs: a single one also evaluates the training and the test part and writes its files, which a search does once, for the winner.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import torch
 from rich.progress import track
 
-import twins
-from networks import NAMED, initial_state, lambda_per_layer
+from networks import NAMED
 from reporting.tables import markdown
-from training.evaluation import Placed
+from searching.together import Together
+from training.run import Run, fitted, load_images
+from training.run_folder import RunFolder
+from training.settings import Settings
 
-CANDIDATES, UPDATES, ROUNDS, IMAGES, BATCH, LR = 8, 40, 3, 5_000, 100, 0.01
-NETWORKS = ("two-layer", "three-layer-bn", "nine-layer", "nine-layer-bn")
+CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
+CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn") for twin in ("manual", "torch")]
 
 
-def seconds(twin, placed, order, lam, lr):
-    """Of UPDATES updates of a twin or a stack."""
+def settings_of(name, implementation, images):
+    """The candidates: lambda from 1e-5 to 1e-1, records at the start and at the end alone."""
+    base = Settings(NAMED[name], implementation, step_size=UPDATES // 2, cycles=1, record_every=UPDATES)
+    return [replace(fitted(base, images), lam=float(lam)) for lam in np.logspace(-5, -1, CANDIDATES)]
+
+
+def together(candidates, images, device):
     started = time.perf_counter()
-    for rows in order:
-        twin.train_step(*twin.batch(*placed, rows), lam, lr)
+    stack = Together(candidates, device)
+    for _ in stack.train(stack.place(images), lambda: None, lambda: False):
+        pass
     return time.perf_counter() - started
 
 
-def measured(network, implementation, device):
-    """Seconds one by one and together, medians, and the median of their ratios."""
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((IMAGES, network.inputs), np.float32), rng.integers(0, network.outputs, IMAGES)
-    order = [rng.permutation(IMAGES)[:BATCH] for _ in range(UPDATES)]
-    lams = np.logspace(-5, -1, CANDIDATES)
-    states = [initial_state(network, seed=0) for _ in lams]
-    stack = twins.training_stack(implementation, network, states, "float32", device)
-    singles = [twins.training_twin(implementation, network, state, "float32", device) for state in states]
-    placed = Placed(stack.array(X), stack.array(y))
-    per_layer = np.array([lambda_per_layer(lam, network.depth) for lam in lams]).T  # (depth, C)
-    rounds = []
-    for _ in range(ROUNDS):
-        one_by_one = sum(seconds(twin, placed, order, float(lam), LR) for twin, lam in zip(singles, lams, strict=True))
-        rounds.append((one_by_one, seconds(stack, placed, order, per_layer, np.full(CANDIDATES, LR))))
-    ratio = statistics.median(a / b for a, b in rounds)
-    return *(statistics.median(column) for column in zip(*rounds, strict=True)), ratio
+def one_by_one(candidates, images, device):
+    started = time.perf_counter()
+    for settings in candidates:
+        with tempfile.TemporaryDirectory() as folder:
+            run_folder = RunFolder(Path(folder))
+            run_folder.write_settings(settings)
+            for _ in Run(settings, images, run_folder, device).train(lambda lr, loss: None, lambda: False):
+                pass
+    return time.perf_counter() - started
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the PyTorch twin alone (cpu)")
     device = parser.parse_args().device
-    rows = [
-        (f"{CANDIDATES} candidates, {UPDATES} updates of {BATCH}, {device}", "twin", "one by one, s", "together, s", "ratio")
-    ]
-    cases = [(name, twin) for name in NETWORKS for twin in (("torch",) if device == "cuda" else ("manual", "torch"))]
-    for name, twin in track(cases, "training", transient=True):
-        apart, together, ratio = measured(NAMED[name], twin, device)
-        rows.append((name, twin, f"{apart:.2f}", f"{together:.2f}", f"{ratio:.1f}"))
+    images = load_images(Settings(NAMED["two-layer"]))
+    rows = [(f"{CANDIDATES} candidates, {UPDATES} updates of 100, {device}", "twin", "one by one, s", "together, s", "ratio")]
+    for name, twin in track(CASES, "training", transient=True):
+        if device == "cuda" and twin == "manual":
+            continue
+        candidates = settings_of(name, twin, images)
+        together(candidates[:1], images, device)  # the first call of all pays for what is loaded late
+        singles, stacked = zip(
+            *((one_by_one(candidates, images, device), together(candidates, images, device)) for _ in range(ROUNDS)),
+            strict=True,
+        )
+        ratio = statistics.median(a / b for a, b in zip(singles, stacked, strict=True))
+        rows.append((name, twin, f"{statistics.median(singles):.2f}", f"{statistics.median(stacked):.2f}", f"{ratio:.1f}"))
+    print(f"PyTorch {torch.__version__}, NumPy {np.__version__}\n")
     print(markdown(rows))
 
 
