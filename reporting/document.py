@@ -1,4 +1,4 @@
-"""An HTML page in one file: a template, the style and the scripts of this folder, and what they show as JSON."""
+"""An HTML page in one file: a body, the style and the scripts of this folder, and what they show as JSON."""
 
 import base64
 import hashlib
@@ -13,12 +13,13 @@ import numpy as np
 FOLDER = Path(__file__).parent
 
 
-def document(template, scripts, title, data):
+def document(body, scripts, title, data):
     """The whole HTML document, to be written as UTF-8: no other script or style runs in it, and no request leaves it."""
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
-    return Template((FOLDER / template).read_text(encoding="utf-8")).substitute(
+    return Template((FOLDER / "document.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
+        body=(FOLDER / body).read_text(encoding="utf-8"),
         style=style,
         script=script,
         style_hash=_hash(style),

@@ -50,3 +50,12 @@ function drawnToWidth(node, draw) {
     if (width > 0 && width !== drawn) draw((drawn = width));
   }).observe(node);
 }
+
+// The head of a table that sorts: a button for each of the columns, {label, number}, which get their `head`.
+function sortingHead(columns, sortBy) {
+  for (const column of columns) {
+    column.head = element("th", { role: "columnheader", scope: "col", class: column.number ? "number" : null },
+      element("button", { type: "button", class: "sorter", onclick: () => sortBy(column) }, column.label));
+  }
+  return element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...columns.map((column) => column.head)));
+}

@@ -43,12 +43,7 @@ function showVerdict() {
 }
 
 function buildTable() {
-  const heads = COLUMNS.map((column) => {
-    column.head = element("th", { role: "columnheader", scope: "col", class: column.number ? "number" : null },
-      element("button", { type: "button", class: "sorter", onclick: () => sortBy(column) }, column.label));
-    return column.head;
-  });
-  byId("table").append(element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...heads)));
+  byId("table").append(sortingHead(COLUMNS, sortBy));
   for (const row of rows) {
     const cells = COLUMNS.map((column) =>
       element("td", { role: "cell", "data-label": column.label, class: column.number ? "number" : null }, column.show(row)));
