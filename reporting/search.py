@@ -192,7 +192,7 @@ def accuracy_figure(result):
         panel.grid(alpha=0.3)
         panel.yaxis.set_major_formatter(PercentFormatter(1))
     panels[0].set_ylabel("validation accuracy")
-    bars = "seed noise as known" if error else f"standard deviation over {result['search']['seeds']} seeds"
+    bars = "seed noise as assumed" if error else f"standard deviation over {result['search']['seeds']} seeds"
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", title=f"bars: {bars}")
     return figure
