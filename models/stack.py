@@ -1,4 +1,4 @@
-"""Several networks of one shape at once, in PyTorch: `torch.func.vmap` of the very module that one network is.
+"""Several networks of one shape at once, in PyTorch: `torch.func.vmap` of the very module that one network is, behind layer 1.
 
 Read beside `manual/stack.py`, its twin in NumPy: both classes answer to the same names.
 """
@@ -6,6 +6,7 @@ Read beside `manual/stack.py`, its twin in NumPy: both classes answer to the sam
 import numpy as np
 import torch
 from torch.func import functional_call, vmap
+from torch.nn import functional as F
 
 from models.losses import l2_penalty
 from models.mlp import LOSS, MLP
@@ -52,11 +53,16 @@ class Stack:
     def _forward(self, parameters, X, y, lam, training):
         """Logits (C, n, K), losses (C,) and costs (C,). In training mode batch norm moves its running statistics."""
         layers, loss = self.one.layers.train(training), LOSS[self.network.loss]
+        behind = layers[1:]
 
-        def of_one(parameters, buffers):
-            logits = functional_call(layers, (parameters, buffers), (X,))  # (n, K)
+        def of_one(parameters, buffers, S):
+            logits = functional_call(behind, (parameters, buffers), (S,))  # (n, K)
             return logits, loss(logits, y)
 
-        logits, losses = vmap(of_one)(parameters, self.buffers)
+        # All see the same X: the first layer is one matrix product, as in the NumPy twin; vmap would repeat X for each.
+        W, b = (parameters[self.one.names[name]] for name in ("W1", "b1"))  # (C, m, d), (C, m)
+        S = F.linear(X, W.flatten(end_dim=1), b.flatten()).view(len(X), *b.shape)  # (n, C, m)
+        rest = {name: parameter for name, parameter in parameters.items() if not name.startswith("0.")}
+        logits, losses = vmap(of_one, in_dims=(0, 0, 1))(rest, self.buffers, S)
         weights = [parameters[self.one.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]
         return logits, losses, losses + l2_penalty(weights, self.array(np.asarray(lam)))
