@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from rich.console import Console
@@ -50,11 +51,20 @@ def add_common_options(parser):
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where cifar10 or folder is (data)")
 
 
+# What `add_network_options` adds.
+NETWORK_OPTIONS = ("hidden", "batch_norm", "loss", "bn_eps", "bn_momentum")
+
+
 def add_network_options(parser):
-    """--hidden, --batch-norm and --loss, for a network that has no name here."""
+    """--hidden, --batch-norm and --loss, for a network that has no name here; batch norm's two constants for any."""
     parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="another network: its hidden layers")
     parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
     parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
+    eps, momentum = Network.eps, Network.momentum
+    parser.add_argument("--bn-eps", type=positive, metavar="E", help=f"batch norm: added to the variance ({eps:g})")
+    parser.add_argument(
+        "--bn-momentum", type=share, metavar="M", help=f"batch norm: weight of a batch in the running statistics ({momentum:g})"
+    )
 
 
 def chosen_networks(parser, names, options):
@@ -65,14 +75,23 @@ def chosen_networks(parser, names, options):
     if options.hidden is None:
         if options.batch_norm or options.loss:
             parser.error("--batch-norm and --loss describe a network of your own: give --hidden N,N,... too")
-        return [network for network in NAMED.values() if network.name in names]
+        return with_constants(parser, [network for network in NAMED.values() if network.name in names], options)
     if names:
         parser.error("--hidden describes one network of your own: give either names or --hidden")
     loss = options.loss or "softmax"
     name = (
         "-".join(map(str, options.hidden)) + ("-bn" if options.batch_norm else "") + ("-sigmoid" if loss == "sigmoid" else "")
     )
-    return [Network(name, options.hidden, bool(options.batch_norm), loss)]
+    return with_constants(parser, [Network(name, options.hidden, bool(options.batch_norm), loss)], options)
+
+
+def with_constants(parser, networks, options):
+    """The networks with --bn-eps and --bn-momentum, where they are given."""
+    given = {"eps": options.bn_eps, "momentum": options.bn_momentum}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not any(network.batch_norm for network in networks or NAMED.values()):
+        parser.error(f"--bn-{next(iter(given))} has no meaning for networks without batch norm")
+    return [replace(network, **given) if network.batch_norm else network for network in networks]
 
 
 def sizes(text):
@@ -97,6 +116,14 @@ def positive(text):
         number = 0.0
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number over 0")
+    return number
+
+
+def share(text):
+    """An argparse type: a number over 0 and up to 1."""
+    number = positive(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is over 1")
     return number
 
 

@@ -17,6 +17,7 @@ from rich.progress import TextColumn
 import twins
 from commands import (
     EXIT_CODES,
+    NETWORK_OPTIONS,
     Parser,
     add_common_options,
     add_network_options,
@@ -97,7 +98,7 @@ def same_file(one, other):
 
 def refuse_network_options(parser, options):
     """A pair brings its own parameters, data and dtype: an option that says otherwise would be ignored."""
-    for name in ("networks", "hidden", "batch_norm", "loss", "batch_size", "lam", "dtype", "data", "data_dir", "device"):
+    for name in ("networks", *NETWORK_OPTIONS, "batch_size", "lam", "dtype", "data", "data_dir", "device"):
         if getattr(options, name) not in (parser.get_default(name), []):
             raise UserError(f"--pair brings its own cost and data; leave out {name if name == 'networks' else flag(name)}")
 
@@ -125,7 +126,7 @@ def draw_batch(images, options):
     if n > available:
         raise UserError(f"--batch-size {n} is over the {available:,} images of the training part")
     rows = np.sort(np.random.default_rng(options.seed).choice(available, n, replace=False))
-    return images.normalise(images.train.images[rows]), images.train.labels[rows]
+    return images.normalise("train", rows=rows), images.train.labels[rows]
 
 
 def main(arguments):

@@ -133,15 +133,20 @@ def weight_std(init, fan_in):
     return std
 
 
-def initial_state(network, init="he", seed=0):
-    """Parameters and statistics before training, float64: W random, b = 0, gamma = 1, beta = 0, mean = 0, variance = 1."""
-    rng = np.random.default_rng(seed)
+def initial_state(network, init="he", seed=0, bias_std=0.0):
+    """Parameters and statistics before training, float64: W random, gamma = 1, beta = 0, mean = 0, variance = 1.
+
+    b is 0, or random with the standard deviation `bias_std`; the W of a seed are the same either way.
+    """
+    rng, bias_rng = np.random.default_rng(seed), np.random.default_rng([seed, 4])
     state = {}
     for name, shape in (network.parameter_shapes() | network.statistic_shapes()).items():
         if name.startswith("W"):
             state[name] = weight_std(init, fan_in=shape[1]) * rng.standard_normal(shape)
         else:
             state[name] = np.ones(shape) if name.startswith(("gamma", "running_var")) else np.zeros(shape)
+        if bias_std and name.startswith("b") and not name.startswith("beta"):
+            state[name] += bias_std * bias_rng.standard_normal(shape)
     return state
 
 

@@ -12,6 +12,7 @@ from rich.progress import TextColumn
 
 from commands import (
     EXIT_CODES,
+    NETWORK_OPTIONS,
     Parser,
     add_common_options,
     add_network_options,
@@ -64,7 +65,10 @@ def parse(arguments):
     add("--images", type=whole_number(1), metavar="N", help="train on the first N images of the training part alone (all)")
     add("--augment", choices=("flip",), help="mirror each image left to right with probability 0.5")
     add("--no-shuffle", dest="shuffle", action="store_false", help="keep the order of the images in every epoch")
+    by = "whose mean and deviation (train); each-file: a fifth, as CIFAR-10's files; scalar: one of each for all pixels"
+    add("--normalise", choices=data.NORMALISATIONS, help=by)
     add("--init", type=initial, metavar="I", help="he, xavier (variance 1/fan_in), or a standard deviation (he)")
+    add("--init-bias", type=positive, metavar="STD", help="standard deviation of the first biases (0: they start at 0)")
     add("--lam", type=lambdas, metavar="L[,L...]", help="lambda of the L2 penalty, or one a layer (0)")
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"images an update ({default.batch_size})")
@@ -95,7 +99,7 @@ def parse(arguments):
         for name in sorted(given.keys() - {"resume", *CHANGEABLE}):
             parser.error(f"--resume goes on with the settings of the run; drop {flags[name]}")
         return given
-    for name in ("hidden", "batch_norm", "loss"):
+    for name in NETWORK_OPTIONS:
         setattr(options, name, given.pop(name, None))
     networks = chosen_networks(parser, given.pop("networks", []), options)
     if len(networks) != 1:

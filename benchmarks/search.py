@@ -18,10 +18,10 @@ from rich.progress import track
 
 from networks import NAMED
 from reporting.tables import markdown
-from searching.together import Together
 from training.run import Run, fitted, load_images
 from training.run_folder import RunFolder
 from training.settings import Settings
+from training.together import Together
 
 CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
 CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn") for twin in ("manual", "torch")]

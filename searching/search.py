@@ -7,9 +7,9 @@ from errors import UserError
 from searching.board import Board, Job
 from searching.ranking import Candidate, ranked
 from searching.space import coarse_points, fine_points, settings_at
-from searching.together import Together, alike
 from training.loop import Diverged
 from training.run import Run, fitted
+from training.together import Together, alike
 
 # Seconds between two looks at what others do.
 PATIENCE = 1.0

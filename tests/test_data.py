@@ -40,18 +40,46 @@ def test_splits_and_normalisation(drawn, monkeypatch):
         assert (train.images == images[:n]).all()
         assert (val.images == images[n : n + len(val.labels)]).all()
         assert (val.labels == labels[n : n + len(val.labels)]).all()
-        X = loaded.normalise(train.images)
+        X = loaded.normalise("train")
         np.testing.assert_allclose(X.mean(axis=0), 0, atol=1e-12)
         np.testing.assert_allclose(X.std(axis=0), 1, rtol=1e-12)
         mean, std = train.images.mean(axis=0), train.images.std(axis=0)
-        np.testing.assert_allclose(loaded.normalise(test_images), (test_images - mean) / std, rtol=1e-9, atol=1e-12)
-        assert loaded.normalise(test_images[:2], np.float32).dtype == np.float32
+        np.testing.assert_allclose(loaded.normalise("test"), (test_images - mean) / std, rtol=1e-9, atol=1e-12)
+        assert loaded.normalise("test", np.float32, slice(2)).dtype == np.float32
     assert sizes == {"small": (2000, 2000, 2000), "45000": (9000, 1000, 2000), "49000": (9800, 200, 2000)}
+
+
+def test_normalisations(drawn, monkeypatch):
+    """By hand: whose mean and deviation each image is normalised by."""
+    monkeypatch.setattr(data, "draw_synthetic", lambda seed: drawn)
+    (images, _), (test_images, _), _ = drawn
+    files = np.split(images, 5)
+    cut = {"train": slice(9000), "val": slice(9000, None)}
+
+    def by(image, of):
+        return (image - of.mean(axis=0)) / of.std(axis=0)
+
+    scalar = {name: (images[rows] - images.mean()) / images.std() for name, rows in cut.items()}
+    each_file = np.concatenate([by(file, file) for file in files])
+    expected = {
+        "each-part": {name: by(images[rows], images[rows]) for name, rows in cut.items()}
+        | {"test": by(test_images, test_images)},
+        "each-file": {name: each_file[rows] for name, rows in cut.items()} | {"test": by(test_images, test_images)},
+        "scalar": scalar | {"test": (test_images - images.mean()) / images.std()},
+    }
+    for normalisation, parts in expected.items():
+        loaded = data.load("synthetic", None, "45000", normalisation=normalisation)
+        for name, X in parts.items():
+            np.testing.assert_allclose(loaded.normalise(name), X, rtol=1e-9, atol=1e-12, err_msg=f"{normalisation} {name}")
+        np.testing.assert_allclose(loaded.normalise("val", rows=slice(3, 5)), parts["val"][3:5], rtol=1e-9, atol=1e-12)
+    # `small` validates on the second file.
+    small = data.load("synthetic", None, "small", normalisation="each-file")
+    np.testing.assert_allclose(small.normalise("val"), by(files[1], files[1]), rtol=1e-9, atol=1e-12)
 
 
 def test_pixel_that_never_varies_becomes_zero():
     part = data.Part(np.full((4, 3072), 7, np.uint8), np.zeros(4, np.int64))
-    X = data.Data(part, part, part, ("a",)).normalise(part.images)
+    X = data.Data(part, part, part, ("a",), part.images, 0).normalise("train")
     assert (X == 0).all()
 
 

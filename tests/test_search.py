@@ -18,17 +18,19 @@ from conftest import call
 
 import search
 import twins
+from errors import UserError
 from networks import NAMED, Network, initial_state
 from searching import board as boards
 from searching.board import Board, Job, open_storage
 from searching.ranking import Candidate, as_good, noise, ranked
 from searching.search import key
 from searching.space import SAMPLERS, Dimension, coarse_points, dimension, fine_points, settings_at
-from searching.together import Together, alike
+from training import checkpoint
 from training.data import Data, Part
 from training.run import Run, fitted, load_images
 from training.run_folder import RunFolder
 from training.settings import Settings
+from training.together import Together, alike
 
 ROOT = Path(__file__).parent.parent
 TINY = ("--hidden", "4", "--step-size", "4", "--cycles", "1", "--final-cycles", "1", "--split", "small", "--verify", "off")
@@ -51,7 +53,7 @@ def small_images(n=300):
     labels = rng.integers(0, 10, n)
     drawn = (40 * rng.random((n, 3072)) + 8 * labels[:, None] + 40 * (np.arange(3072) % 10 == labels[:, None])).astype(np.uint8)
     parts = [Part(drawn[at], labels[at]) for at in (slice(0, 200), slice(200, 250), slice(250, None))]
-    return Data(*parts, classes=tuple("abcdefghij"))
+    return Data(*parts, tuple("abcdefghij"), drawn[:250], 200)
 
 
 IMAGES = small_images()
@@ -82,6 +84,29 @@ def test_each_candidate_ends_where_it_would_have_ended_alone(tmp_path, name, imp
         assert result["val"]["accuracy"] == alone[-1]["val"]["accuracy"]
         assert result["train"]["cost"] == pytest.approx(alone[-1]["train"]["cost"], rel=1e-9)
         assert [row["val"]["loss"] for row in result["rows"]] == pytest.approx([row["val"]["loss"] for row in alone], rel=1e-9)
+
+
+@pytest.mark.parametrize("implementation", ["manual", "torch"])
+def test_a_stack_goes_on_from_its_checkpoint(tmp_path, implementation):
+    """Stopped in the middle of an epoch, after one of the candidates has diverged: the rest is bit for bit the same."""
+    base = Settings(NAMED["three-layer-bn"], implementation, batch_size=20, step_size=10, cycles=2, augment="flip")
+    candidates = [replace(fitted(base, IMAGES), lam=lam) for lam in (0.01, 1e4)]
+    whole, half, rest, other = (
+        Together(each, "cpu", ("train", "val")) for each in (candidates, candidates, candidates, candidates[:1])
+    )
+    parts = whole.place(IMAGES, ("train", "val", "test"))
+    list(whole.train(parts, lambda: None, lambda: False))
+    list(half.train(parts, lambda: None, lambda: half.update == 17))
+    checkpoint.write(tmp_path / "stack", half.checkpoint())
+    rest.resume(checkpoint.read(tmp_path / "stack"))
+    assert (rest.update, rest.ended, rest.diverged[0]) == (17, False, None)
+    list(rest.train(parts, lambda: None, lambda: False))
+    without = [[{k: v for k, v in result.items() if k != "seconds"} for result in each.results()] for each in (whole, rest)]
+    assert without[0] == without[1]
+    assert without[0][0]["test"]["accuracy"] > 0
+    assert without[0][1]["test"] is None
+    with pytest.raises(UserError, match="of other candidates"):
+        other.resume(checkpoint.read(tmp_path / "stack"))
 
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])

@@ -202,7 +202,7 @@ def begun(settings, tmp_path):
         {},
         {"augment": "flip"},
         {"shuffle": False},
-        {"init": "0.01"},
+        {"init": "0.01", "init_bias": 0.5, "normalise": "scalar"},
         {"batches_per_epoch": 15},
         {"schedule": "step", "decay_every": 1, "lr": 0.1},
         {"seed": 4},
@@ -217,14 +217,15 @@ def test_a_run_is_this_loop(tmp_path, options):
     images, seed = started.images, options.get("seed", 0)
     per_epoch = options.get("batches_per_epoch", 20)
     n = 2000 // per_epoch
-    twin = twins.training_twin("manual", network, initial_state(network, options.get("init", "he"), seed), "float64")
+    start = initial_state(network, options.get("init", "he"), seed, options.get("init_bias", 0))
+    twin = twins.training_twin("manual", network, start, "float64")
     rng = np.random.default_rng([seed, 2])
     for t in range(45):
         if t % per_epoch == 0:
             order = rng.permutation(2000) if options.get("shuffle", True) else np.arange(2000)
             flipped = rng.random(2000) < 0.5 if "augment" in options else np.zeros(2000, bool)
         rows = slice(t % per_epoch * n, t % per_epoch * n + n)
-        X, y = images.normalise(images.train.images[order[rows]]), images.train.labels[order[rows]]
+        X, y = images.normalise("train", rows=order[rows]), images.train.labels[order[rows]]
         X[flipped[rows]] = X[flipped[rows]].reshape(-1, 3, 32, 32)[..., ::-1].reshape(-1, 3072)
         lr = 1e-5 + (0.1 - 1e-5) * (1 - abs(t % 40 / 20 - 1)) if "schedule" not in options else 0.1 / 10 ** (t // per_epoch)
         gradients = twin.cost_and_gradients(X, y, 0.05).gradients
@@ -235,8 +236,7 @@ def test_a_run_is_this_loop(tmp_path, options):
         np.testing.assert_allclose(ended[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
     result = started.folder.read_result()
     for part in ("train", "val", "test"):
-        whole = getattr(images, part)
-        expected = twin.evaluate(images.normalise(whole.images), whole.labels, 0.05)
+        expected = twin.evaluate(images.normalise(part), getattr(images, part).labels, 0.05)
         assert result[part] == pytest.approx(expected._asdict(), rel=1e-9)
     assert len({result[part]["loss"] for part in ("train", "val", "test")}) == 3
 
@@ -319,7 +319,8 @@ def test_images_limits_the_training_part_and_its_moments():
     few = load_images(Settings(NETWORK, images=100))
     assert len(few.train.labels) == 100
     whole = data.load("synthetic", "data")
-    np.testing.assert_allclose(few.moments[0], whole.train.images[:100].mean(axis=0))
+    np.testing.assert_allclose(few.normalise("train").mean(axis=0), 0, atol=1e-12)
+    assert few.normalise("val").mean() != whole.normalise("val").mean()
     assert len(few.val.labels) == len(whole.val.labels)
     with pytest.raises(UserError, match="--images 2,001 is over the 2,000 images"):
         load_images(Settings(NETWORK, images=2001))

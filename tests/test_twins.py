@@ -1,5 +1,7 @@
 """The two twins of a network are the same function, and state moves between them and ordinary PyTorch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +148,10 @@ def test_initialisation():
         assert weight_std(init, 1000) == pytest.approx(std)
         assert state["W1"].std() == pytest.approx(std, rel=0.01)
         assert not state["b1"].any()
+    drawn = initial_state(replace(network, batch_norm=True), "he", bias_std=0.5)
+    assert drawn["b1"].std() == pytest.approx(0.5, rel=0.1)
+    assert not drawn["beta1"].any()
+    assert (drawn["W2"] == initial_state(network, "he")["W2"]).all()
     assert all((array != 0).all() for array in nonzero_state(network).values())
     for init in ("heh", "-1", "0", "nan", "inf", "1e4"):
         with pytest.raises(UserError, match="neither he, xavier"):

@@ -19,6 +19,11 @@ SOURCES = ("synthetic", "cifar10", "folder")
 # and data_batch_2, the others hold out the last images.
 SPLITS = {"small": (0.2, 0.2), "45000": (0.9, 0.1), "49000": (0.98, 0.02)}
 
+PARTS = ("train", "val", "test")
+NORMALISATIONS = ("train", "each-part", "each-file", "scalar")
+# CIFAR-10's training images are published in so many files.
+FILES = 5
+
 # Images summed at a time: in uint64 the sums are exact, and a chunk stays in the cache.
 CHUNK = 1000
 
@@ -32,37 +37,72 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """The three parts of a data set, and the mean and standard deviation of each pixel over the training part alone."""
+    """The three parts of a data set, of which `train` and `val` are cut from the images `whole` (N, 3072).
+
+    `normalisation` says by whose mean and standard deviation an image is normalised, pixel by pixel:
+
+    - "train": those of the training part, the course's rule;
+    - "each-part": those of the part that the image is in;
+    - "each-file": those of its fifth of `whole`, as CIFAR-10's five files are, or of the test part;
+    - "scalar": one mean and one standard deviation of all pixels of `whole`.
+    """
 
     train: Part
     val: Part
     test: Part
     classes: tuple[str, ...]
+    whole: np.ndarray
+    val_start: int
+    normalisation: str = "train"
 
-    @cached_property
-    def moments(self):
-        """Mean and (biased) standard deviation per pixel of the training part, float64 (3072,), from exact integer sums."""
-        images = self.train.images
-        total, squares = np.zeros((2, images.shape[1]), np.uint64)
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK].astype(np.uint16)
-            total += chunk.sum(axis=0, dtype=np.uint64)
-            squares += (chunk * chunk).sum(axis=0, dtype=np.uint64)  # 255^2 still fits 16 bits
-        n = np.uint64(len(images))
-        variance = (n * squares - total * total).astype(np.float64) / float(n) ** 2
-        return total / float(n), np.sqrt(variance)
-
-    def normalise(self, images, dtype=np.float64):
-        """(image - mean) / std per pixel, as a new array (n, 3072) of `dtype`. A pixel that never varies becomes 0."""
-        mean, std = self.moments
+    def normalise(self, part, dtype=np.float64, rows=slice(None)):
+        """(image - mean) / std of those `rows` of `part`, its name, as (n, 3072) of `dtype`. What never varies becomes 0."""
+        images, of = getattr(self, part).images[rows], self._normalised_by(part)[rows]
         X = images.astype(dtype)
-        X -= mean.astype(dtype)
-        X /= np.where(std > 0, std, 1).astype(dtype)
+        for k in np.unique(of):
+            mean, std = self._moments[k]
+            chosen = slice(None) if (of == k).all() else of == k
+            X[chosen] -= mean.astype(dtype)
+            X[chosen] /= np.where(std > 0, std, 1).astype(dtype)
         return X
 
+    def _normalised_by(self, part):
+        """For each image of a part, which of `_moments` it is normalised by, (n,)."""
+        n = len(getattr(self, part).labels)
+        if self.normalisation == "each-part":
+            return np.full(n, PARTS.index(part))
+        if self.normalisation == "each-file":
+            start = {"train": 0, "val": self.val_start}.get(part)
+            return np.full(n, FILES) if start is None else (start + np.arange(n)) * FILES // len(self.whole)
+        return np.zeros(n, int)
 
-def load(source, data_dir, split="small", seed=0):
-    """The named data set. `seed` draws the synthetic one and means nothing to the others. Raises UserError."""
+    @cached_property
+    def _moments(self):
+        """(mean, standard deviation) of each set of images that images are normalised by."""
+        if self.normalisation == "train":
+            return [moments(self.train.images)]
+        if self.normalisation == "each-part":
+            return [moments(getattr(self, part).images) for part in PARTS]
+        if self.normalisation == "each-file":
+            return [moments(images) for images in (*np.array_split(self.whole, FILES), self.test.images)]
+        mean, std = moments(self.whole)
+        return [(mean.mean(), np.sqrt((std**2).mean() + mean.var()))]
+
+
+def moments(images):
+    """Mean and (biased) standard deviation of each pixel of images (n, 3072), float64 (3072,), from exact integer sums."""
+    total, squares = np.zeros((2, images.shape[1]), np.uint64)
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK].astype(np.uint16)
+        total += chunk.sum(axis=0, dtype=np.uint64)
+        squares += (chunk * chunk).sum(axis=0, dtype=np.uint64)  # 255^2 still fits 16 bits
+    n = np.uint64(len(images))
+    variance = (n * squares - total * total).astype(np.float64) / float(n) ** 2
+    return total / float(n), np.sqrt(variance)
+
+
+def load(source, data_dir, split="small", seed=0, normalisation="train"):
+    """The named data set, as a Data. `seed` draws the synthetic one and means nothing to the others. Raises UserError."""
     # torchvision takes two seconds to import, so only those wait for it who need it.
     if source == "cifar10":
         from training.cifar10 import load_cifar10
@@ -81,5 +121,6 @@ def load(source, data_dir, split="small", seed=0):
     if not (n_train and n_val and len(test.labels)):
         raise UserError(f"{data_dir}: {n + len(test.labels)} images are too few for the split {split}; add images")
     # `small` takes the two first fifths, the others all there is: validation always follows training.
-    val = slice(n_train, n_train + n_val)
-    return Data(Part(train.images[:n_train], train.labels[:n_train]), Part(train.images[val], train.labels[val]), test, classes)
+    train_rows, val_rows = slice(n_train), slice(n_train, n_train + n_val)
+    parts = (Part(train.images[rows], train.labels[rows]) for rows in (train_rows, val_rows))
+    return Data(*parts, test, classes, train.images, n_train, normalisation)

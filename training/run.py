@@ -29,7 +29,7 @@ class Run:
         self.batches = batches_of(settings, self.plan)
         start = folder.read_checkpoint()
         if start is None:
-            state = initial_state(settings.network, settings.init, settings.seed)
+            state = initial_state(settings.network, settings.init, settings.seed, settings.init_bias)
             self.progress = Progress(0, {"updates": 0.0, "records": 0.0})
             self.states = dict.fromkeys(settings.twins, state)
             return
@@ -67,7 +67,7 @@ class Run:
             self.folder.finish(self._result(learners))
 
     def _learners(self):
-        parts = {name: self._normalised(getattr(self.images, name)) for name in ("train", "val")}
+        parts = {name: self._normalised(name) for name in ("train", "val")}
         learners = {}
         for name, state in self.states.items():
             twin = twins.training_twin(name, self.settings.network, state, self.settings.dtype, self.device)
@@ -75,7 +75,7 @@ class Run:
         return learners
 
     def _normalised(self, part):
-        return Placed(self.images.normalise(part.images, self.settings.dtype), np.array(part.labels))
+        return Placed(self.images.normalise(part, self.settings.dtype), np.array(getattr(self.images, part).labels))
 
     def _write_checkpoint(self, learners):
         states = {name: learner.twin.state() for name, learner in learners.items()}
@@ -86,7 +86,7 @@ class Run:
     def _result(self, learners):
         """What `result.json` says: a last record, and the test part, looked at here for the first time."""
         last = record(learners, self.plan, self.settings.lam, self.progress)
-        test, found = self._normalised(self.images.test), {}
+        test, found = self._normalised("test"), {}
         for name, learner in learners.items():
             placed = place(learner.twin, test)
             parts = last.get(name, last)
@@ -112,7 +112,7 @@ def batches_of(settings, p):
 def verify_first_batch(settings, state, images, device, advance):
     """Our check of the gradient of `settings.network` at `state` and the first images that a run would see."""
     rows = batches_of(settings, plan(settings, settings.images)).at(0).rows[:VERIFIED_IMAGES]
-    X, y = images.normalise(images.train.images[rows]), images.train.labels[rows]
+    X, y = images.normalise("train", rows=rows), images.train.labels[rows]
     return verify(settings, state, X, y, device, advance)
 
 
@@ -137,7 +137,7 @@ def fitted(settings, images):
 
 def load_images(settings):
     """The data set, with the first `--images` of its training part if that is asked for. Raises UserError."""
-    images = data.load(settings.data, settings.data_dir, settings.split, settings.seed)
+    images = data.load(settings.data, settings.data_dir, settings.split, settings.seed, settings.normalise)
     if settings.images is None:
         return images
     if settings.images > len(images.train.labels):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from errors import UserError
 from networks import Network
-from training.data import SOURCES, SPLITS
+from training.data import NORMALISATIONS, SOURCES, SPLITS
 from training.schedules import cyclical, step_decay
 
 IMPLEMENTATIONS = ("manual", "torch", "both")
@@ -25,6 +25,7 @@ CHOICES = {
     "data": SOURCES,
     "split": tuple(SPLITS),
     "augment": (None, "flip"),
+    "normalise": NORMALISATIONS,
     "schedule": SCHEDULES,
     "dtype": ("float32", "float64"),
     "device": ("auto", "cpu", "cuda"),
@@ -50,7 +51,9 @@ class Settings:
     batches_per_epoch: int | None = None
     shuffle: bool = True
     augment: str | None = None
+    normalise: str = "train"
     init: str = "he"
+    init_bias: float = 0.0
     lam: float | tuple = 0.0
     schedule: str = "cyclical"
     lr_min: float = 1e-5
