@@ -52,9 +52,9 @@ CYCLICAL = {"lr_min": "--lr-min", "lr_max": "--lr-max", "step_size": "--step-siz
 STEP = {"decay_every": "--decay-every", "decay_at": "--decay-at"}
 
 
-def parse(arguments):
-    """The options that were given, by name: only those."""
-    parser = Parser(__doc__, EXAMPLES)
+def parse(arguments, kind=Parser):
+    """The options that were given, by name: only those. `kind` is the class of parser that reads them."""
+    parser = kind(__doc__, EXAMPLES)
     default = Settings(network=None)
     add = parser.add_argument
     add("networks", nargs="*", metavar="NETWORK", help=", ".join(NAMED))

@@ -1,1 +1,1 @@
-"""The experiments of the five student reports, and what was measured in each."""
+"""What the five student reports measured (`experiments.toml`), and how each of their numbers is measured again."""

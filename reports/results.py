@@ -1,0 +1,83 @@
+"""`results/`: one JSON file an experiment, what it is and every run of it; a run is kept until its settings change."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from errors import UserError
+from files import write_bytes
+from reports.catalogue import with_seed
+
+
+class Results:
+    """The files NAME.json under `path`."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def file(self, name):
+        return self.path / f"{name}.json"
+
+    def read(self, name):
+        """The dict of an experiment, or None where there is none yet. Raises UserError."""
+        file = self.file(name)
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+                raise ValueError("it is no result")
+            return content
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} can't be read: {' '.join(str(error).split())}; delete it, and it is made anew") from error
+
+    def write(self, name, content):
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another with --results") from error
+        write_bytes(self.file(name), as_text(content).encode())
+
+    def kept(self, experiment):
+        """The finished runs of an experiment by key."""
+        content = self.read(experiment.name) or {"runs": []}
+        return {(run["column"], run["implementation"], run["seed"]): run for run in content["runs"]}
+
+    def add(self, experiment, key, run):
+        """Writes a finished run into the file of its experiment."""
+        self.keep(experiment, self.kept(experiment) | {key: run})
+
+    def keep(self, experiment, runs):
+        """Writes the experiment as it is described now, with `runs`, a dict by key, where that changes anything."""
+        known = {column: k for k, column in enumerate(experiment.columns)}
+        ordered = [runs[key] for key in sorted(runs, key=lambda key: (known.get(key[0], 9), key[1:])) if key[0] in known]
+        content = experiment.described() | {"runs": ordered}
+        if content != self.read(experiment.name):
+            self.write(experiment.name, content)
+
+
+def as_text(content):
+    """JSON with a line for each run, so that a change of one shows as one."""
+    runs = ",\n".join("  " + json.dumps(run, allow_nan=False, separators=(",", ":")) for run in content["runs"])
+    about = json.dumps({key: value for key, value in content.items() if key != "runs"}, indent=1, allow_nan=False)
+    return f'{about[:-2]},\n "runs": [\n{runs}\n ]\n}}\n'
+
+
+def runs_of(experiment, implementations, seeds, options):
+    """All runs that are asked for: ((column, implementation, seed), Settings or GradientCheck)."""
+    for column, asked in experiment.columns.items():
+        if not experiment.trains:
+            yield (column, "both", options.seed), asked
+            continue
+        for implementation in implementations:
+            for seed in range(options.seed, options.seed + seeds):
+                yield (column, implementation, seed), with_seed(asked, implementation, seed, options)
+
+
+def identity(asked, seed, data):
+    """What a finished run must have been asked to do, as a dict for JSON, so that it need not run again."""
+    if hasattr(asked, "trained"):
+        about = {name: value for name, value in asked.trained.items() if name not in ("verify", "fingerprint")}
+    else:
+        about = asdict(asked) | {"seed": seed, "data": data}
+    return json.loads(json.dumps(about))
