@@ -24,6 +24,7 @@ from commands import (
     run,
     whole_number,
 )
+from errors import UserError
 from gradcheck import overall
 from reporting.reproduction import experiments_table, headline, list_table
 from reporting.reproduction_pages import write_pages
@@ -49,7 +50,7 @@ exit codes: 0 done, 1 a gradient is wrong, 2 could not run, 3 undecided entries 
 TWINS = ("manual", "torch")
 MOST_PROCESSES = 8
 # A pass that only shows that everything runs.
-QUICK = {"updates": 20, "epochs": None, "cycles": None, "images": 400, "batch_size": 100, "record_every": 10}
+QUICK = {"updates": 20, "epochs": None, "cycles": None, "step_size": 10, "images": 400, "batch_size": 100, "record_every": 10}
 
 
 def parse(arguments):
@@ -59,7 +60,7 @@ def parse(arguments):
     add("--list", action="store_true", help="the experiments, and what is finished")
     add("--pages", action="store_true", help="train nothing: write README.md, index.html and figures from the JSON files")
     add("--implementation", choices=(*TWINS, "both"), default="both", help="which twin trains (both)")
-    add("--seeds", type=whole_number(1), metavar="K", help="seeds of each training (1; 3 for the headline rows)")
+    add("--seeds", type=whole_number(1), metavar="K", help="seeds of each training (1; 3 for the headline rows as specified)")
     add("--quick", action="store_true", help="a few updates of each on synthetic images, in runs/reproduce-quick")
     add(
         "--jobs",
@@ -101,6 +102,8 @@ def main(arguments):
         return EXIT_CODES["fail"]
     contents = [options.results.read(name) for name in book.experiments]
     contents = [content for content in contents if content]
+    if not contents:
+        raise UserError(f"{options.results.path} holds no results; run without --pages to make them")
     pages = write_pages(options.results.path, contents, book)
     chosen = {each.name for each in experiments}
     shown = [content for content in contents if content["name"] in chosen]
@@ -116,8 +119,7 @@ def shortened(experiment):
 
 def unfinished(experiment, options):
     """Those of its runs that are asked for and not kept, by key; and how many are asked for."""
-    seeds = options.seeds or experiment.seeds
-    asked = dict(runs_of(experiment, options.twins, seeds, options))
+    asked = dict(runs_of(experiment, options.twins, options.seeds, options))
     kept = options.results.kept(experiment)
     done = {key for key, run in kept.items() if key in asked and run["settings"] == identity(asked[key], key[2], options.data)}
     return {key: each for key, each in asked.items() if key not in done}, len(asked)

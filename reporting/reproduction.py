@@ -1,10 +1,168 @@
-def experiments_table(*a):
-    return "table"
+"""What a reproduction found, judged from its JSON files: each number of a report beside ours, met or explained."""
+
+import statistics
+from typing import NamedTuple
+
+from rich.markup import escape
+
+from reporting.tables import table_with
+from reports.numbers import QUANTITIES, Number, parsed, value_of
+
+COLUMNS = {"specified": "as specified", "as-run": "as run", "what-if": "what if"}
+# How a number of a report fares, from best to worst, and the words and colours for it.
+VERDICTS = {
+    "specified": ("as specified", "green"),
+    "as-run": ("as run", "cyan"),
+    "explained": ("explained", "yellow"),
+    "open": ("NOT MET", "bold red"),
+    "to come": ("to come", "dim"),
+}
 
 
-def headline(*a):
-    return "headline"
+class Row(NamedTuple):
+    """A number of a report as tables show it: `cells` has a text by column and twin, `verdict` is a key of VERDICTS or None."""
+
+    experiment: str
+    title: str
+    number: str
+    reported: str
+    cells: dict
+    verdict: str | None
 
 
-def list_table(e, s):
-    return str({k: (len(v[0]), v[1]) for k, v in s.items()})
+def measured(content, name, column):
+    """The number `name` of an experiment in a column, by twin: the values of all seeds, None for a run that diverged."""
+    found = {}
+    for run in content["runs"]:
+        if run["column"] == column:
+            value = value_of(name, run) if content["trains"] else run["measured"][name]
+            found.setdefault(run["implementation"], []).append(value)
+    return found
+
+
+def met(number, found):
+    """Whether every twin's mean over its seeds meets the number."""
+    return bool(found) and all(None not in values and number.met_by(statistics.fmean(values)) for values in found.values())
+
+
+def verdict(content, number):
+    """A key of VERDICTS, or None where the number is not counted."""
+    if not number.counted:
+        return None
+    if not content["runs"]:
+        return "to come"
+    for column in ("specified", "as-run"):
+        if met(number, measured(content, number.name, column)):
+            return column
+    return "explained" if content["why"] else "open"
+
+
+def rows_of(content):
+    """A Row for each number of an experiment."""
+    rows = []
+    for each in map(of_json, content["numbers"]):
+        cells = {
+            column: {twin: told(each.name, values) for twin, values in measured(content, each.name, column).items()}
+            for column in COLUMNS
+        }
+        reported = told(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
+        rows.append(Row(content["name"], content["title"], each.name, reported, cells, verdict(content, each)))
+    return rows
+
+
+def of_json(number):
+    return Number(**number)
+
+
+def told(name, values, exact=True):
+    """Values of a number as text: their mean, with the standard deviation where there are several."""
+    if None in values:
+        return "diverged"
+    mean = statistics.fmean(values)
+    if isinstance(values[0], bool):
+        return "yes" if mean == 1 else "no"
+    if "escape" in name:
+        return ", ".join("never" if value == float("inf") else f"{value:.0f}" for value in values)
+    _, quantity, _ = parsed(name)
+    if quantity not in QUANTITIES:
+        return f"{mean:.2f}" if "gradient" in name else f"{mean:.1e}" if exact else f"{mean:.2e}"
+    digits = 2 if quantity == "accuracy" else 3
+    if not exact:
+        return f"{mean:g}" if isinstance(values[0], int) or quantity != "accuracy" else f"{mean:.2f}"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean:.{digits}f}{spread}"
+
+
+def counts(contents):
+    """How many numbers there are of each verdict, as a dict with all of VERDICTS."""
+    found = [row.verdict for content in contents for row in rows_of(content)]
+    return {word: found.count(word) for word in VERDICTS}
+
+
+def headline(contents):
+    """How the numbers fare, in a sentence."""
+    found = counts(contents)
+    total = sum(found.values())
+    text = f"{found['specified']} of {total} numbers within tolerance as specified, {found['as-run']} more as run"
+    if found["explained"]:
+        text += (
+            f", the rest ({found['explained']}) explained"
+            if not (found["open"] or found["to come"])
+            else f", {found['explained']} explained"
+        )
+    if found["open"]:
+        text += f"; {found['open']} NOT MET AND NOT EXPLAINED"
+    if found["to come"]:
+        text += f"; {found['to come']} to come"
+    return text
+
+
+def claims_of(book, contents):
+    """(title, by twin the spread, whether it holds) for each claim on several experiments that are finished."""
+    by_name, found = {content["name"]: content for content in contents}, []
+    for claim in book.claims:
+        if not all(by_name.get(name, {"runs": []})["runs"] for name in claim.experiments):
+            continue
+        each = [measured(by_name[name], claim.number, "specified") for name in claim.experiments]
+        means = {twin: [statistics.fmean(values[twin]) for values in each if None not in values[twin]] for twin in each[0]}
+        spreads = {twin: max(values) - min(values) for twin, values in means.items()}
+        holds = all(len(means[twin]) == len(each) and spread <= claim.within for twin, spread in spreads.items())
+        found.append((claim.title, spreads, holds))
+    return found
+
+
+def experiments_table(contents):
+    """The terminal's table: a row for each number."""
+    table = table_with(None, ("experiment", "number"), ("reported", "as specified", "", "as run", ""))
+    table.add_column("verdict")
+    for content in contents:
+        for k, row in enumerate(rows_of(content)):
+            cells = [text for column in ("specified", "as-run") for text in side_by_side(row.cells[column])]
+            table.add_row(
+                escape(row.experiment) if k == 0 else "", row.number, escape(row.reported), *cells, styled(row.verdict)
+            )
+    return table
+
+
+def side_by_side(cells):
+    """The texts of the NumPy and of the PyTorch twin; what both share stands once."""
+    return (cells["both"], "") if "both" in cells else (cells.get("manual", ""), cells.get("torch", ""))
+
+
+def styled(verdict):
+    if verdict is None:
+        return ""
+    word, colour = VERDICTS[verdict]
+    return f"[{colour}]{word}[/]"
+
+
+def list_table(experiments, unfinished):
+    """What there is, and what of it is finished: `unfinished` has (runs to come, runs wanted) by name."""
+    table = table_with(None, ("experiment", "what", "columns"), ("numbers", "runs finished"))
+    for each in experiments:
+        left, wanted = unfinished[each.name]
+        columns = ", ".join(COLUMNS[column] for column in each.columns)
+        done = f"{wanted - len(left)} of {wanted}"
+        numbers = sum(number.counted for number in each.numbers)
+        table.add_row(each.name, escape(each.title), columns, str(numbers), f"[green]{done}[/]" if not left else done)
+    return table

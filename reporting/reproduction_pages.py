@@ -1,2 +1,180 @@
-def write_pages(*a):
-    return []
+"""The pages of a reproduction: `README.md`, `index.html` and the figures, from its JSON files alone."""
+
+import base64
+from collections import defaultdict
+
+from files import write_bytes
+from reporting.document import document
+from reporting.reproduction import COLUMNS, VERDICTS, claims_of, counts, headline, rows_of
+from reporting.reproduction_figures import draw, write_png
+from reporting.tables import markdown
+
+SCRIPTS = ("elements.js", "reproduction.js")
+TWINS = {"manual": "NumPy by hand", "torch": "PyTorch"}
+INTRODUCTION = """\
+Written by `python reproduce.py --pages` from the JSON files beside this page; do not edit it. Each number stands beside what
+the report has: **as specified** by the course's sheet with a correct gradient, and **as run** where a report's own settings
+are known to differ. Both twins train: NumPy with the gradient derived by hand, and PyTorch. Accuracies are in percent,
+losses and costs in nats; ± is the standard deviation over the seeds. A number is met where the mean of each twin is within
+the tolerance."""
+
+
+def write_pages(folder, contents, book):
+    """Writes all of them into `folder`. Returns the names. `contents` are the dicts of the experiments, in order."""
+    drawn = {each: draw(each, [content for content in contents if each.shows(content["name"])]) for each in book.figures}
+    figures = [each for each, figure in drawn.items() if figure]
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for each in figures:
+        write_png(drawn[each], folder / "figures" / f"{each.name}.png")
+    write_bytes(folder / "README.md", readme(contents, book, figures).encode())
+    images = {each.name: (folder / "figures" / f"{each.name}.png").read_bytes() for each in figures}
+    write_bytes(folder / "index.html", page(contents, book, figures, images).encode())
+    return ["README.md", "index.html", "figures/"]
+
+
+def readme(contents, book, figures):
+    """The Markdown page."""
+    lines = ["# The five reports again", "", f"**{headline(contents)}.**", "", INTRODUCTION, ""]
+    lines += [f"- {sentence}" for sentence in facts(contents, book)] + [""]
+    for report, members in by_report(contents).items():
+        lines += [f"## Report {report}", "", report_table(members), ""]
+        lines += what_if_table(members) + remarks(members)
+        for figure in figures:
+            if figure.name.startswith(report):
+                lines += [f"**{figure.title}**", "", f"![{figure.title}](figures/{figure.name}.png)", ""]
+    return "\n".join(lines)
+
+
+def by_report(contents):
+    found = defaultdict(list)
+    for content in contents:
+        found[content["report"]].append(content)
+    return found
+
+
+def facts(contents, book):
+    """What was claimed, where and how long it ran, as sentences."""
+    found = []
+    for title, spreads, holds in claims_of(book, contents):
+        each = ", ".join(f"{TWINS[twin]} {spread:.2f}" for twin, spread in spreads.items())
+        found.append(f"{'Holds' if holds else 'DOES NOT HOLD'}: {title} (apart by {each} points).")
+    runs = [run for content in contents for run in content["runs"]]
+    seconds = defaultdict(float)
+    for run in runs:
+        seconds[run["implementation"]] += run["seconds"]
+    trained = ", ".join(f"{TWINS[twin]} {seconds[twin] / 60:.0f} min" for twin in TWINS if twin in seconds)
+    seeds = sorted({run["seed"] for run in runs})
+    found.append(
+        f"{len(runs):,} runs, seeds {', '.join(map(str, seeds))}; seconds of a stack shared by its runs, summed: {trained}."
+    )
+    for made, count in kinds(run["environment"] for run in runs).items():
+        found.append(f"Made with {made} ({count} runs).")
+    commits = ", ".join(sorted({run["commit"] or "none" for run in runs}))
+    found.append(f"Commits (+: with changes that were not committed): {commits}.")
+    found.append(f"Images: {', '.join(sorted({run['settings']['data'] for run in runs}))}.")
+    return found
+
+
+def kinds(dicts):
+    """How often each of them occurs, as text, the most frequent first."""
+    found = defaultdict(int)
+    for each in dicts:
+        found[", ".join(f"{name} {value}" for name, value in each.items())] += 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def report_table(members):
+    twins = [f"{word}: {twin}" for word in ("specified", "as run") for twin in TWINS.values()]
+    rows = [("experiment", "what", "number", "reported", *twins, "met", "s")]
+    for content in members:
+        seconds = f"{sum(run['seconds'] for run in content['runs']):.0f}"
+        for k, row in enumerate(rows_of(content)):
+            cells = [cell for column in ("specified", "as-run") for cell in twin_cells(row.cells[column])]
+            verdict = "" if row.verdict is None else VERDICTS[row.verdict][0]
+            first = (row.experiment, row.title) if k == 0 else ("", "")
+            rows.append((*first, row.number, row.reported, *cells, verdict, seconds if k == 0 else ""))
+    return markdown(rows)
+
+
+def twin_cells(cells):
+    """The NumPy and the PyTorch cell; a gradient check of one against the other fills the first."""
+    return (cells["both"], "") if "both" in cells else tuple(cells.get(twin, "") for twin in TWINS)
+
+
+def what_if_table(members):
+    rows = [("experiment", "number", "reported", *(f"what if: {twin}" for twin in TWINS.values()))]
+    for content in members:
+        for row in rows_of(content):
+            if row.cells["what-if"]:
+                rows.append((row.experiment, row.number, row.reported, *twin_cells(row.cells["what-if"])))
+    return [markdown(rows), ""] if len(rows) > 1 else []
+
+
+def remarks(members):
+    """Why numbers are not met, and what is doubtful, each sentence once with the experiments that it is true of."""
+    lines = []
+    for title, sentences in (("What is not met as specified", whys(members)), ("What is doubtful", doubts(members))):
+        if sentences:
+            lines += [f"{title}:", "", *(f"- {', '.join(names)}: {sentence}" for sentence, names in sentences.items()), ""]
+    return lines
+
+
+def whys(members):
+    found = defaultdict(list)
+    for content in members:
+        if content["why"] and any(row.verdict in ("as-run", "explained") for row in rows_of(content)):
+            found[content["why"]].append(content["name"])
+    return found
+
+
+def doubts(members):
+    found = defaultdict(list)
+    for content in members:
+        for sentence in content["doubts"]:
+            found[sentence].append(content["name"])
+    return found
+
+
+def page(contents, book, figures, images):
+    """The HTML page: works from disk, needs nothing else."""
+    number = counts(contents)
+    rows = [
+        row._asdict() | {"report": content["report"], "first": k == 0}
+        for content in contents
+        for k, row in enumerate(rows_of(content))
+    ]
+    data = {
+        "word": f"{number['specified']} of {sum(number.values())}",
+        "rest": headline(contents).partition(" numbers ")[2].join(("numbers ", ".")),
+        "facts": [["Found", *facts(contents, book)], ["How to read", INTRODUCTION.replace("**", "").replace("`", "")]],
+        "columns": COLUMNS,
+        "twins": TWINS,
+        "verdicts": {key: word for key, (word, _) in VERDICTS.items()},
+        "rows": rows,
+        "experiments": {content["name"]: about(content) for content in contents},
+        "figures": [
+            {
+                "title": each.title,
+                "report": each.name[:3],
+                "image": "data:image/png;base64," + base64.b64encode(images[each.name]).decode(),
+            }
+            for each in figures
+        ],
+    }
+    return document("reproduction.html", SCRIPTS, "The five reports again", data)
+
+
+def about(content):
+    """What a row opens to: why, what is doubtful, and each of its runs with the command that repeats it."""
+    runs = [
+        {
+            "column": run["column"],
+            "twin": run["implementation"],
+            "seed": run["seed"],
+            "seconds": run["seconds"],
+            "command": run.get("command", "python reproduce.py " + content["name"]),
+            "check": f"{run['verdict']}: {run['pass']:,} of {run['entries']:,} entries" if "verdict" in run else "",
+        }
+        for run in content["runs"]
+    ]
+    return {"title": content["title"], "why": content["why"], "doubts": content["doubts"], "runs": runs}

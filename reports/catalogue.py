@@ -1,7 +1,8 @@
 """`experiments.toml`, read and held against the networks and the options of train.py that exist."""
 
 import shlex
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 import tomllib
@@ -62,13 +63,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: which experiments, in which column, drawn how."""
+    """A figure: which experiments (parts of names will do), in which column, drawn how. Raises UserError."""
 
     name: str
     kind: str
     title: str
     experiments: tuple[str, ...]
     column: str = "specified"
+
+    def __post_init__(self):
+        if self.kind not in FIGURES:
+            raise UserError(f"kind {self.kind!r} is none of {', '.join(FIGURES)}")
+
+    def shows(self, name):
+        return any(matches(wanted, name) for wanted in self.experiments)
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,7 @@ class Catalogue:
 
     def shows_weights(self, name):
         """Whether a figure shows the weights of that experiment."""
-        shown = (figure for figure in self.figures if figure.kind == "weights")
-        return any(matches(wanted, name) for figure in shown for wanted in figure.experiments)
+        return any(figure.kind == "weights" and figure.shows(name) for figure in self.figures)
 
 
 def read(path=FILE):
@@ -89,49 +96,49 @@ def read(path=FILE):
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from error
-    shared, found = content.get("shared", {}), {}
+    shared, experiments, others = content.get("shared", {}), {}, {"claim": [], "figure": []}
     for name, own in content.get("experiment", {}).items():
-        with_error(f"{path}: {name}", lambda name=name, own=own: found.update({name: experiment(name, own, shared)}))
-    claims = [
-        with_error(f"{path}: {name}", lambda: of_kind(Claim, name, own)) for name, own in content.get("claim", {}).items()
-    ]
-    figures = [
-        with_error(f"{path}: {name}", lambda: of_kind(Picture, name, own)) for name, own in content.get("figure", {}).items()
-    ]
-    for each in (*claims, *figures):
-        missing = [wanted for wanted in each.experiments if not any(matches(wanted, name) for name in found)]
-        if missing:
-            raise UserError(f"{path}: {each.name}: there is no experiment {missing[0]}")
-    for figure in figures:
-        if figure.kind not in FIGURES:
-            raise UserError(f"{path}: {figure.name}: kind {figure.kind!r} is none of {', '.join(FIGURES)}")
-    return Catalogue(found, tuple(claims), tuple(figures))
+        with told_where(f"{path}: {name}"):
+            experiments[name] = experiment(name, own, shared)
+    for key, kind in (("claim", Claim), ("figure", Picture)):
+        for name, own in content.get(key, {}).items():
+            with told_where(f"{path}: {name}"):
+                others[key].append(of_kind(kind, name, own, experiments))
+    return Catalogue(experiments, tuple(others["claim"]), tuple(others["figure"]))
 
 
-def with_error(where, do):
-    """`do()`, whose errors say where they come from."""
+@contextmanager
+def told_where(where):
+    """Errors inside say where they come from."""
     try:
-        return do()
+        yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
-def of_kind(kind, name, own):
+def of_kind(kind, name, own, experiments):
+    """A Claim or a Picture. Raises UserError."""
     known = {field.name for field in fields(kind)} - {"name"}
-    unknown = own.keys() - known
-    if unknown:
-        raise UserError(f"{min(unknown)!r} is none of {', '.join(sorted(known))}")
+    check_keys(own, known)
     try:
-        return kind(name=name, **(own | {"experiments": tuple(own["experiments"])}))
+        found = kind(name=name, **(own | {"experiments": tuple(own["experiments"])}))
     except (KeyError, TypeError) as error:
         raise UserError(f"it needs {', '.join(sorted(known))}: {error}") from error
+    missing = [wanted for wanted in found.experiments if not any(matches(wanted, each) for each in experiments)]
+    if missing:
+        raise UserError(f"there is no experiment {missing[0]}")
+    return found
+
+
+def check_keys(given, known):
+    unknown = given.keys() - known
+    if unknown:
+        raise UserError(f"{min(unknown)!r} is none of {', '.join(sorted(known))}")
 
 
 def experiment(name, own, shared):
     whole = inherited(own, shared)
-    unknown = whole.keys() - KEYS - set(COLUMNS)
-    if unknown:
-        raise UserError(f"{min(unknown)!r} is none of {', '.join(sorted(KEYS | set(COLUMNS)))}")
+    check_keys(whole, KEYS | set(COLUMNS))
     missing = {"report", "title", "specified", "reported"} - whole.keys()
     if missing:
         raise UserError(f"{min(missing)} is missing")
@@ -143,9 +150,8 @@ def experiment(name, own, shared):
             arguments = as_arguments(options) if trains else []
             columns[column] = settings_of(arguments) if trains else gradient_check_of(options)
             commands[column] = f"python train.py {shlex.join(arguments)}" if trains else "python reproduce.py " + name
-    tolerances = {
-        key: whole[f"tolerance{rest}"] for key, rest in (("accuracy", ""), ("loss", "-loss")) if f"tolerance{rest}" in whole
-    }
+    keys = {"accuracy": "tolerance", "loss": "tolerance-loss"}
+    tolerances = {kind: whole[key] for kind, key in keys.items() if key in whole}
     numbers = [number(key, value, tolerances) for key, value in whole["reported"].items()]
     numbers += [Number(key, text, None, None) for key, text in whole.get("also", {}).items()]
     record = tuple(whole.get("record", ("train", "val")))
@@ -212,10 +218,10 @@ class Strict(Parser):
 
 
 def gradient_check_of(options):
-    known = {field.name for field in fields(GradientCheck)}
-    unknown = options.keys() - known
-    if unknown:
-        raise UserError(f"{min(unknown)!r} is none of {', '.join(sorted(known))}")
+    check_keys(options, {field.name for field in fields(GradientCheck)})
+    missing = {field.name for field in fields(GradientCheck) if field.default is MISSING} - options.keys()
+    if missing:
+        raise UserError(f"a gradient check needs {', '.join(sorted(missing))}")
     return GradientCheck(**(options | {"offsets": tuple(options.get("offsets", GradientCheck.offsets))}))
 
 

@@ -15,7 +15,7 @@ ESCAPED = np.log(10) - 0.05
 
 @dataclass(frozen=True)
 class Number:
-    """`name` as in `experiments.toml`; `reported` as the report has it, `low` to `high` what meets it, both None if not counted.
+    """`name` as in `experiments.toml`; `reported` as the report has it; `low` to `high` meets it, both None if not counted.
 
     Accuracies are in percent.
     """
@@ -38,7 +38,7 @@ class Number:
 
 
 def number(name, reported, tolerances):
-    """The Number of one entry of `reported`; `tolerances` has "accuracy", in percentage points, and "loss". Raises UserError."""
+    """The Number of one entry of `reported`; `tolerances`: "accuracy" in percentage points, and "loss". Raises UserError."""
     given = reported if isinstance(reported, dict) else {"value": reported}
     unknown = given.keys() - {"value", "low", "high"}
     if unknown or "value" not in given:

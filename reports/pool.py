@@ -31,10 +31,11 @@ def done(tasks, processes, tell, stopped):
         return
     context = multiprocessing.get_context("spawn")
     told, stop = context.Queue(), context.Event()
+    pool = ProcessPoolExecutor(processes, context, initialise, (told, stop))
     with surroundings(KEEP_MEMORY | dict.fromkeys(THREADS, "1")):
-        pool = ProcessPoolExecutor(processes, context, initialise, (told, stop))
         try:
-            waiting = {pool.submit(call, task): task for task in tasks}
+            with ignored(signal.SIGINT, signal.SIGTERM):
+                waiting = {pool.submit(call, task): task for task in tasks}
             while waiting and not stop.is_set():
                 ended, _ = wait(waiting, PATIENCE, FIRST_COMPLETED)
                 drain(told, tell)
@@ -53,12 +54,20 @@ def done(tasks, processes, tell, stopped):
 
 
 def initialise(told, stop):
-    """Ctrl-C goes to every process; those that work are told by `stop`, and put their work away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     threadpool_limits(1)
     _mine.update(tell=told.put, stopped=stop.is_set)
+
+
+@contextmanager
+def ignored(*numbers):
+    """Processes begun inside ignore these signals: Ctrl-C goes to all, but they are told by `stop` and put their work away."""
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def call(task):

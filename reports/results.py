@@ -64,13 +64,17 @@ def as_text(content):
 
 
 def runs_of(experiment, implementations, seeds, options):
-    """All runs that are asked for: ((column, implementation, seed), Settings or GradientCheck)."""
+    """All runs that are asked for: ((column, implementation, seed), Settings or GradientCheck).
+
+    `seeds` is their number; None stands for what the experiment says, which is of `specified`, with one of the others.
+    """
     for column, asked in experiment.columns.items():
         if not experiment.trains:
             yield (column, "both", options.seed), asked
             continue
+        count = seeds or (experiment.seeds if column == "specified" else 1)
         for implementation in implementations:
-            for seed in range(options.seed, options.seed + seeds):
+            for seed in range(options.seed, options.seed + count):
                 yield (column, implementation, seed), with_seed(asked, implementation, seed, options)
 
 

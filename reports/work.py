@@ -27,6 +27,9 @@ TRAINING_IMAGES = {"small": 10_000, "45000": 45_000, "49000": 49_000}
 # Updates between two signs of progress.
 OFTEN = 20
 
+# The networks whose gradient this process has verified.
+_verified = set()
+
 
 class WrongGradient(Exception):
     """The gradient of a network is wrong; holds what our check found, a network of compare's JSON."""
@@ -65,10 +68,7 @@ class Stack:
         images = images_once(s.data, s.data_dir, s.split, s.images, s.normalise, s.seed if s.data == "synthetic" else 0)
         trainings = [fitted(settings, images) for settings in self.trainings]
         together = Together(trainings, self.device, self.record)
-        state = together.stack.states()[0]
-        found = verify_first_batch(trainings[0], state, images, self.device, lambda entries: None)
-        if found.verdict == "fail":
-            raise WrongGradient(found.as_json())
+        self._verify(trainings[0], together.stack.states()[0], images)
         if self.unfinished.exists():
             together.resume(checkpoint.read(self.unfinished))
         unit, count = self._unit() * len(trainings), together.update
@@ -90,6 +90,15 @@ class Stack:
         ]
         self.unfinished.unlink(missing_ok=True)
         return results
+
+    def _verify(self, settings, state, images):
+        """Raises WrongGradient where the gradient of the network is wrong; looked at once by each process."""
+        asked = settings.network, settings.implementation, settings.dtype
+        if asked not in _verified:
+            found = verify_first_batch(settings, state, images, self.device, lambda entries: None)
+            if found.verdict == "fail":
+                raise WrongGradient(found.as_json())
+            _verified.add(asked)
 
     def _keep(self, together):
         self.unfinished.parent.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,9 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
 from errors import UserError
+from training.data import CIFAR10_CLASSES
 
 TRAINING_IMAGES = 50_000
-
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # The layout of CIFAR-10's binary version: a byte for the class, then the image.
 RECORD = np.dtype([("label", np.uint8), ("image", np.uint8, 3072)])
@@ -41,7 +40,7 @@ def load_cifar10(data_dir):
         records = write_cache(data_dir, read_batches(data_dir))
     images, labels = records["image"], records["label"].astype(np.int64)
     train, test = slice(None, TRAINING_IMAGES), slice(TRAINING_IMAGES, None)
-    return (images[train], labels[train]), (images[test], labels[test]), CLASSES
+    return (images[train], labels[train]), (images[test], labels[test]), CIFAR10_CLASSES
 
 
 def published_files():

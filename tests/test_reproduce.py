@@ -1,0 +1,211 @@
+"""reproduce.py: a quick pass of every experiment, what is kept, what goes on, and what goes wrong."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import call
+
+from manual import layers
+import reproduce
+from reports import catalogue
+from reports.work import OFTEN, Stack
+from training.together import Together
+
+ROOT = Path(__file__).parent.parent
+BOOK = catalogue.read()
+
+pytestmark = pytest.mark.usefixtures("drawn_once")
+
+
+def contents(folder, name):
+    """The JSON of an experiment without what differs from run to run."""
+    content = json.loads((folder / f"{name}.json").read_text())
+    for run in content["runs"]:
+        del run["seconds"]
+    return content
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory, drawn_once):
+    """The folder of a quick pass of everything, and what was printed."""
+    folder = tmp_path_factory.mktemp("quick")
+    with pytest.MonkeyPatch.context() as patch, open(folder / "out", "w+") as out:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "argv", ["reproduce.py"])
+        assert reproduce.main(["--quick", "--jobs", "1", "--results", str(folder)]) == 0
+        out.seek(0)
+        return folder, out.read()
+
+
+def test_quick_pass_of_every_experiment(quick):
+    folder, out = quick
+    for name, experiment in BOOK.experiments.items():
+        runs = contents(folder, name)["runs"]
+        twins = ["manual", "torch"] if experiment.trains else ["both"]
+        assert [(run["column"], run["implementation"]) for run in runs] == [(c, t) for c in experiment.columns for t in twins]
+        assert f"\n{name} " in out
+    # Twenty updates, and both twins on the same path.
+    by_hand, torch = contents(folder, "004-9l-bn")["runs"][:2]
+    assert by_hand["rows"]["update"] == [0, 10, 20]
+    assert by_hand["rows"]["train"]["loss"] == pytest.approx(torch["rows"]["train"]["loss"], rel=1e-3)
+    assert by_hand["command"].startswith("python train.py nine-layer-bn --split 45000")
+    assert by_hand["command"].endswith("--implementation manual --data synthetic")
+    assert {"README.md", "index.html", "figures"} <= {path.name for path in folder.iterdir()}
+    assert {path.stem for path in (folder / "figures").iterdir()} == {figure.name for figure in BOOK.figures}
+    assert not list((folder / ".unfinished").iterdir())
+    assert "W1" in contents(folder, "002-s1")["runs"][0]
+    assert "W1" not in contents(folder, "003-bonus1-1")["runs"][0]
+
+
+def test_report_checks(quick):
+    """Report 000's own protocol, a one-sided difference over 2h, fails at 1e-6 for a correct gradient; a central one does not."""
+    central, one_sided = contents(quick[0], "000-gradcheck")["runs"]
+    assert central["measured"] == {"allclose, atol 1e-5": True, "allclose, atol 1e-6": True}
+    assert one_sided["measured"] == {"allclose, atol 1e-5": True, "allclose, atol 1e-6": False}
+    for name in BOOK.experiments:
+        if "gradcheck" in name:
+            assert all(run["verdict"] == "pass" and run["pass"] == run["entries"] for run in contents(quick[0], name)["runs"])
+
+
+def test_finished_runs_are_kept_until_their_settings_change(quick, monkeypatch, capsys, tmp_path):
+    folder = tmp_path / "kept"
+    shutil.copytree(quick[0], folder)
+    arguments = ("--quick", "000-fig3", "--jobs", 1, "--results", folder)
+    before = (folder / "000-fig3.json").read_text()
+    trained, train = [], Together.train
+
+    def counted(self, *others):
+        trained.append([(settings.lam, settings.implementation) for settings in self.candidates])
+        return train(self, *others)
+
+    monkeypatch.setattr(Together, "train", counted)
+    assert call(reproduce.main, capsys, *arguments)[0] == 0
+    assert not trained
+    assert (folder / "000-fig3.json").read_text() == before
+    # Another lambda in the file of a finished run: that run alone is done again.
+    content = json.loads(before)
+    content["runs"][1]["settings"]["lam"] = 0.5
+    (folder / "000-fig3.json").write_text(json.dumps(content))
+    assert call(reproduce.main, capsys, *arguments)[0] == 0
+    assert trained == [[(0.01, "torch")]]
+    assert contents(folder, "000-fig3") == contents(quick[0], "000-fig3")
+
+
+def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_path):
+    arguments = ("--quick", "004-3l-bn", "004-sens-0.1-bn", "--jobs", 1, "--results", tmp_path)
+    asked = []
+
+    @contextmanager
+    def after_some():
+        yield lambda: asked.append(1) or len(asked) > 16
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce, "interruptible", after_some)
+        code, out, err = call(reproduce.main, capsys, *arguments)
+    assert (code, out) == (130, "")
+    assert err.endswith("command: interrupted\n")
+    (unfinished,) = (tmp_path / ".unfinished").iterdir()
+    begun, stack = [], Together.resume
+
+    def resumed(self, checkpoint):
+        stack(self, checkpoint)
+        begun.append(self.update)
+
+    monkeypatch.setattr(Together, "resume", resumed)
+    assert call(reproduce.main, capsys, *arguments)[0] == 0
+    assert len(begun) == 1
+    assert 10 < begun[0] < 20
+    assert not unfinished.exists()
+    for name in ("004-3l-bn", "004-sens-0.1-bn"):
+        assert contents(tmp_path, name) == contents(quick[0], name)
+
+
+def test_a_wrong_gradient_is_not_trained(monkeypatch, capsys, tmp_path):
+    right = layers.linear_backward
+
+    def wrong(*arguments):
+        dW, db = right(*arguments)
+        return 1.1 * dW, db
+
+    monkeypatch.setattr(layers, "linear_backward", wrong)
+    monkeypatch.setattr("reports.work._verified", set())
+    code, out, err = call(reproduce.main, capsys, "--quick", "000-fig3", "--jobs", 1, "--results", tmp_path)
+    assert code == 1
+    assert "W1" in out
+    assert "FAIL" in out
+    assert err.endswith("two-layer is not trained: its gradient is wrong\n")
+    assert not json.loads((tmp_path / "000-fig3.json").read_text())["runs"]
+
+
+def test_list(quick, capsys, tmp_path):
+    code, out, _ = call(reproduce.main, capsys, "--list", "--quick", "000", "--results", quick[0])
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("000-fig4")]
+    assert line.split()[-4:] == ["3", "4", "of", "4"]
+    _, out, _ = call(reproduce.main, capsys, "--list", "--quick", "000-fig4", "--seeds", 2, "--results", tmp_path)
+    assert out.splitlines()[-1].split()[-3:] == ["0", "of", "8"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("005",), "unknown experiment '005'; a report (000, 001, 002, 003, 004), a name of --list, or a part of one"),
+        (("--quick", "--data", "cifar10"), "--quick trains on synthetic images; drop --data"),
+        (("--pages", "000"), "--pages writes the pages of all that is there; name no experiment"),
+        (("--pages", "--results", "nowhere"), "nowhere holds no results; run without --pages to make them"),
+        (("--seeds", "0"), "argument --seeds: '0' is not a whole number from 1 to 4294967295"),
+        (("000-fig3", "--data-dir", "README.md"), "README.md is not a folder"),
+    ],
+)
+def test_wrong_arguments(capsys, tmp_path, arguments, message):
+    given = arguments if "--results" in arguments else (*arguments, "--results", tmp_path, "--jobs", 1)
+    code, out, err = call(reproduce.main, capsys, *given)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_damaged_file_is_named(capsys, tmp_path):
+    (tmp_path / "000-fig3.json").write_text("{")
+    code, _, err = call(reproduce.main, capsys, "--quick", "000-fig3", "--results", tmp_path)
+    assert code == 2
+    assert "000-fig3.json can't be read" in err
+
+
+def test_two_processes_do_what_one_does(quick, tmp_path):
+    """And Ctrl-C ends them: the first time it is pressed, the second time the command goes on."""
+    command = [sys.executable, "reproduce.py", "--quick", "002-s1", "000-overfit", "--jobs", "2", "--results", str(tmp_path)]
+    silent = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, "start_new_session": True}
+    with subprocess.Popen(command, **silent) as process:
+        while not (tmp_path / "000-overfit.json").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "reproduce.py: interrupted"
+    assert "Traceback" not in err
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "Traceback" not in finished.stderr
+    for name in ("002-s1", "000-overfit"):
+        assert contents(tmp_path, name) == contents(quick[0], name)
+
+
+def test_stacks_tell_how_far_they_are():
+    """The work that is told adds up to about what was foreseen, so that the time left can be."""
+    settings = reproduce.shortened(BOOK.experiments["002-s1"]).columns["specified"]
+    told = []
+    stack = Stack((settings,), ("val",), "cpu", Path("nowhere"))
+    stack(told.append, lambda: False)
+    assert sum(told) == pytest.approx(stack.work, rel=OFTEN / 20)
