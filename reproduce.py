@@ -1,16 +1,8 @@
 #!/usr/bin/env python3
 """Every number of the five student reports again, by both twins on CIFAR-10, beside what the report has."""
 
-import os
-import platform
-import subprocess
 import sys
-from collections import defaultdict
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-import torch
 from rich.progress import TextColumn
 
 from commands import (
@@ -29,9 +21,11 @@ from gradcheck import overall
 from reporting.reproduction import experiments_table, headline, list_table
 from reporting.reproduction_pages import write_pages
 from reporting.tables import comparison_summary, network_table, show
-from reports import catalogue, pool
-from reports.results import Results, identity, runs_of
-from reports.work import Check, WrongGradient, stacks
+from reports import catalogue
+from reports.orders import Order
+from reports.reproduction import MOST_PROCESSES, Reproduction
+from reports.results import Results
+from reports.work import WrongGradient
 
 EXAMPLES = """\
 examples:
@@ -48,12 +42,10 @@ exit codes: 0 done, 1 a gradient is wrong, 2 could not run, 3 undecided entries 
 """
 
 TWINS = ("manual", "torch")
-MOST_PROCESSES = 8
-# A pass that only shows that everything runs.
-QUICK = {"updates": 20, "epochs": None, "cycles": None, "step_size": 10, "images": 400, "batch_size": 100, "record_every": 10}
 
 
 def parse(arguments):
+    """The options, the Order that they make, and the Results that are kept."""
     parser = Parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("experiments", nargs="*", metavar="EXPERIMENT", help="a report, a name of --list, or a part of one (all)")
@@ -76,130 +68,51 @@ def parse(arguments):
         parser.error("--quick trains on synthetic images; drop --data")
     if options.pages and options.experiments:
         parser.error("--pages writes the pages of all that is there; name no experiment")
-    options.data = options.data or ("synthetic" if options.quick else "cifar10")
-    options.twins = TWINS if options.implementation == "both" else (options.implementation,)
-    kind = "quick" if options.quick else options.data
-    options.results = Results(options.results or ("results" if kind == "cifar10" else f"runs/reproduce-{kind}"))
-    find_device(options.device)
-    return options
+    data = options.data or ("synthetic" if options.quick else "cifar10")
+    twins = TWINS if options.implementation == "both" else (options.implementation,)
+    device = find_device(options.device) if options.device == "cuda" else options.device
+    order = Order(twins, options.seeds, options.seed, data, options.data_dir, device, options.quick)
+    default = "results" if data == "cifar10" else f"runs/reproduce-{'quick' if options.quick else data}"
+    return options, order, Results(options.results or default)
 
 
 def main(arguments):
-    options = parse(arguments)
+    options, order, results = parse(arguments)
     book = catalogue.read()
     experiments = catalogue.chosen(book, options.experiments)
-    if options.quick:
-        experiments = [shortened(each) for each in experiments]
+    reproduction = Reproduction(experiments, book, order, results)
     if options.list:
-        show(list_table(experiments, {each.name: unfinished(each, options) for each in experiments}))
+        show(list_table(experiments, {each.name: reproduction.finished(each.name) for each in experiments}))
         return 0
-    try:
-        code = 0 if options.pages else reproduce(experiments, book, options)
-    except WrongGradient as wrong:
-        (found,) = wrong.args
-        show(network_table(found), *comparison_summary({"networks": [found], **found}))
-        print(f"reproduce.py: {found['name']} is not trained: its gradient is wrong", file=sys.stderr)
-        return EXIT_CODES["fail"]
-    contents = [options.results.read(name) for name in book.experiments]
-    contents = [content for content in contents if content]
+    if not options.pages:
+        try:
+            work(reproduction, options.jobs)
+        except WrongGradient as wrong:
+            (found,) = wrong.args
+            show(network_table(found), *comparison_summary({"networks": [found], **found}))
+            print(f"reproduce.py: {found['name']} is not trained: its gradient is wrong", file=sys.stderr)
+            return EXIT_CODES["fail"]
+    contents = [content for name in book.experiments if (content := results.read(name))]
     if not contents:
-        raise UserError(f"{options.results.path} holds no results; run without --pages to make them")
-    pages = write_pages(options.results.path, contents, book)
-    chosen = {each.name for each in experiments}
-    shown = [content for content in contents if content["name"] in chosen]
-    show(experiments_table(shown), headline(shown))
-    show(f"{options.results.path}: {', '.join(pages)}")
-    return code
-
-
-def shortened(experiment):
-    quick = {k: replace(v, **QUICK) if experiment.trains else v for k, v in experiment.columns.items()}
-    return replace(experiment, columns=quick, seeds=1)
-
-
-def unfinished(experiment, options):
-    """Those of its runs that are asked for and not kept, by key; and how many are asked for."""
-    asked = dict(runs_of(experiment, options.twins, options.seeds, options))
-    kept = options.results.kept(experiment)
-    done = {key for key, run in kept.items() if key in asked and run["settings"] == identity(asked[key], key[2], options.data)}
-    return {key: each for key, each in asked.items() if key not in done}, len(asked)
-
-
-def reproduce(experiments, book, options):
-    """Does what is not finished, and writes each experiment's file as soon as there is more of it. Returns the exit code."""
-    by_name = {each.name: each for each in experiments}
-    left = {each.name: unfinished(each, options)[0] for each in experiments}
-    for each in experiments:
-        kept = options.results.kept(each)
-        options.results.keep(each, {key: run for key, run in kept.items() if key not in left[each.name]})
-    tasks = tasks_for(by_name, left, options)
-    made = {"commit": commit(), "environment": environment()}
-    with interruptible() as stopped, progress_bar(TextColumn("{task.fields[experiments]} experiments left")) as bar:
-        line = bar.add_task("training", total=sum(task.work for task in tasks), experiments=sum(map(bool, left.values())))
-        for task, results in pool.done(list(tasks), processes(tasks, options), lambda work: bar.advance(line, work), stopped):
-            for users, result in zip(tasks[task], results or [], strict=bool(results)):
-                for name, key in users:
-                    options.results.add(
-                        by_name[name], key, finished(by_name[name], key, left[name].pop(key), result, book, options) | made
-                    )
-            bar.update(line, experiments=sum(map(bool, left.values())))
-            if bar.disable and results:
-                print(f"{task}: done; {sum(map(bool, left.values()))} of {len(left)} experiments left", file=sys.stderr)
-    if any(left.values()):
-        raise KeyboardInterrupt
-    checks = [run["verdict"] for each in experiments if not each.trains for run in options.results.kept(each).values()]
+        raise UserError(f"{results.path} holds no results; run without --pages to make them")
+    pages = write_pages(results.path, contents, book)
+    shown = [content for content in contents if content["name"] in reproduction.experiments]
+    show(experiments_table(shown), headline(shown), f"{results.path}: {', '.join(pages)}")
+    checks = [run["verdict"] for content in shown if not content["trains"] for run in content["runs"]]
     return EXIT_CODES[overall(checks)] if checks else 0
 
 
-def tasks_for(by_name, left, options):
-    """The tasks, longest first, each with the (name, key) of the runs that each of its results is."""
-    users, checks = defaultdict(list), {}
-    for name, runs in left.items():
-        for key, asked in runs.items():
-            if by_name[name].trains:
-                users[asked, by_name[name].record].append((name, key))
-            else:
-                task = Check(asked, key[2], options.data, options.data_dir, find_device(options.device))
-                checks.setdefault(task, [[]])[0].append((name, key))
-    trainings = stacks(list(users), device_of, options.results.path / ".unfinished")
-    return {stack: [users[settings, stack.record] for settings in stack.trainings] for stack in trainings} | checks
-
-
-def processes(tasks, options):
-    """How many are at work: a GPU is shared badly, cores are not."""
-    if any(task.device == "cuda" for task in tasks):
-        return options.jobs or 1
-    return min(options.jobs or min(os.cpu_count() or 1, MOST_PROCESSES), max(1, len(tasks)))
-
-
-def finished(experiment, key, asked, result, book, options):
-    """A run as its file keeps it: with its weights only where a figure shows them."""
-    column, implementation, seed = key
-    about = {"column": column, "implementation": implementation, "seed": seed}
-    about |= {"settings": identity(asked, seed, options.data)}
-    if experiment.trains:
-        place = f" --data {options.data}" + (f" --seed {seed}" if seed else "")
-        about["command"] = f"{experiment.commands[column]} --implementation {implementation}{place}"
-    unseen = set() if book.shows_weights(experiment.name) else {"W1"}
-    return about | {name: value for name, value in result.items() if name not in unseen}
-
-
-def commit():
-    """The commit that is checked out, with + where the code differs from it; None where there is no git."""
-    folder = Path(__file__).parent
-    try:
-        git = lambda *words: subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout  # noqa: E731
-        changed = git("status", "--porcelain", "--", "*.py", "*.toml")
-        return git("rev-parse", "--short=12", "HEAD").strip() + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def environment():
-    """What computes here, as a dict for JSON."""
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-    return versions | {"system": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()} | gpu
+def work(reproduction, jobs):
+    """Does what is not finished, with a progress bar, or a line a task where nobody watches. Raises WrongGradient."""
+    total, processes = reproduction.begin(device_of, jobs)
+    with interruptible() as stopped, progress_bar(TextColumn("{task.fields[experiments]} experiments left")) as bar:
+        line = bar.add_task("training", total=total, experiments=reproduction.experiments_left)
+        for task in reproduction.work(processes, lambda units: bar.advance(line, units), stopped):
+            bar.update(line, experiments=reproduction.experiments_left)
+            if bar.disable:
+                print(f"{task}: done, {reproduction.experiments_left} experiments left", file=sys.stderr)
+    if reproduction.experiments_left:
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ function opener(item) {
   const open = () => {
     if (!item.opened) {
       item.opened = element("tr", { role: "row", class: "opened" }, element("td", { role: "cell", colspan: COLUMNS.length }, detail(item.row.experiment)));
-      item.node.after(item.opened);
+      rows.findLast(({ row }) => row.experiment === item.row.experiment).node.after(item.opened);
     } else item.opened.hidden = !item.opened.hidden;
     button.setAttribute("aria-expanded", String(!item.opened.hidden));
   };

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rich.markup import escape
 
 from reporting.tables import table_with
+from reporting.training import PARTS
 from reports.numbers import QUANTITIES, Number, parsed, value_of
 
 COLUMNS = {"specified": "as specified", "as-run": "as run", "what-if": "what if"}
@@ -17,6 +18,9 @@ VERDICTS = {
     "open": ("NOT MET", "bold red"),
     "to come": ("to come", "dim"),
 }
+
+
+STATISTICS = {"final": "", "best": ", best", "top5": ", five best", "escape": " falls at update"}
 
 
 class Row(NamedTuple):
@@ -66,8 +70,15 @@ def rows_of(content):
             for column in COLUMNS
         }
         reported = told(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
-        rows.append(Row(content["name"], content["title"], each.name, reported, cells, verdict(content, each)))
+        number = in_words(each.name) if content["trains"] else each.name
+        rows.append(Row(content["name"], content["title"], number, reported, cells, verdict(content, each)))
     return rows
+
+
+def in_words(name):
+    """ "val accuracy top5" as people say it."""
+    part, quantity, statistic = parsed(name)
+    return f"{PARTS[part]} {quantity}{STATISTICS[statistic]}"
 
 
 def of_json(number):
@@ -156,13 +167,13 @@ def styled(verdict):
     return f"[{colour}]{word}[/]"
 
 
-def list_table(experiments, unfinished):
-    """What there is, and what of it is finished: `unfinished` has (runs to come, runs wanted) by name."""
+def list_table(experiments, finished):
+    """What there is, and what of it is finished: `finished` has (runs finished, runs asked for) by name."""
     table = table_with(None, ("experiment", "what", "columns"), ("numbers", "runs finished"))
     for each in experiments:
-        left, wanted = unfinished[each.name]
+        count, asked = finished[each.name]
         columns = ", ".join(COLUMNS[column] for column in each.columns)
-        done = f"{wanted - len(left)} of {wanted}"
+        done = f"{count} of {asked}"
         numbers = sum(number.counted for number in each.numbers)
-        table.add_row(each.name, escape(each.title), columns, str(numbers), f"[green]{done}[/]" if not left else done)
+        table.add_row(each.name, escape(each.title), columns, str(numbers), f"[green]{done}[/]" if count == asked else done)
     return table

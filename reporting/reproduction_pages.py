@@ -10,7 +10,7 @@ from reporting.reproduction_figures import draw, write_png
 from reporting.tables import markdown
 
 SCRIPTS = ("elements.js", "reproduction.js")
-TWINS = {"manual": "NumPy by hand", "torch": "PyTorch"}
+TWINS = {"manual": "NumPy", "torch": "PyTorch"}
 INTRODUCTION = """\
 Written by `python reproduce.py --pages` from the JSON files beside this page; do not edit it. Each number stands beside what
 the report has: **as specified** by the course's sheet with a correct gradient, and **as run** where a report's own settings
@@ -172,7 +172,7 @@ def about(content):
             "twin": run["implementation"],
             "seed": run["seed"],
             "seconds": run["seconds"],
-            "command": run.get("command", "python reproduce.py " + content["name"]),
+            "command": run["command"],
             "check": f"{run['verdict']}: {run['pass']:,} of {run['entries']:,} entries" if "verdict" in run else "",
         }
         for run in content["runs"]

@@ -174,17 +174,6 @@ def styled(text, verdict):
     return f"[{STYLE[verdict]}]{escape(text)}[/]"
 
 
-def gradient_check_table(experiments, results):
-    """The reports' gradient checks as a Markdown table: what each reported, its protocol on our gradient, and our check."""
-    rows = [("check", "quantity", "reported", "that protocol, our gradient", "our check: autograd / complex step", "verdict")]
-    for experiment, (measured, ours) in zip(experiments, results, strict=True):
-        errors = (worst_error(t["oracles"][oracle] for t in ours.tensors) for oracle in ("autograd", "complex-step"))
-        heads = zip_longest((experiment.name,), (" / ".join(errors),), (f"{ours.verdict}, {verified(ours.tensors)}",))
-        for (name, error, verdict), quantity in zip_longest(heads, experiment.reported, fillvalue=("", "", "")):
-            rows.append((name, quantity, experiment.reported[quantity], measured[quantity], error, verdict))
-    return markdown(rows)
-
-
 def markdown(rows):
     """Rows of text, the first of them the head, as a Markdown table."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

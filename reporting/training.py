@@ -1,7 +1,7 @@
 """A training run in sentences and a table, from the dicts that its files hold."""
 
 from gradcheck.words import number
-from reporting.tables import SHORT, markdown, table_with, verified, worst_error
+from reporting.tables import SHORT, table_with, verified, worst_error
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -75,30 +75,3 @@ def apart_sentence(apart):
 
 def distances(apart):
     return ", ".join(f"{quantity} {number(apart[quantity])}" for quantity in ("logits", "cost", "weights"))
-
-
-def training_table(experiments, results):
-    """The trainings as a Markdown table: what is expected, and what both twins got.
-
-    `results` holds the result of each twin by name for each experiment, None where there is none yet: such a row is left out.
-    """
-    rows = [("run", "network", "lambda", "measured", "expected", "manual", "torch", "verdict")]
-    for e, found in zip(experiments, results, strict=True):
-        if None in found.values():
-            continue
-        values = [found[twin][e.part][e.quantity] * (100 if e.quantity == "accuracy" else 1) for twin in ("manual", "torch")]
-        digits, unit = (2, " %") if e.quantity == "accuracy" else (4, "")
-        within = all(e.low <= value <= e.high for value in values)
-        close = e.quantity != "accuracy" or abs(values[0] - values[1]) <= 1
-        rows.append(
-            (
-                e.name,
-                e.settings.network.name,
-                f"{e.settings.lam:g}",
-                f"{PARTS[e.part]} {e.quantity}",
-                f"{e.low:g} to {e.high:g}{unit}",
-                *(f"{value:.{digits}f}{unit}" for value in values),
-                "yes" if within and close else "NO: " + ("the twins differ" if within else "out of range"),
-            )
-        )
-    return markdown(rows)

@@ -1,11 +1,10 @@
 """`experiments.toml`, read and held against the networks and the options of train.py that exist."""
 
 import shlex
-from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields, replace
-from pathlib import Path
-
 import tomllib
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 
 import train
 from commands import Parser
@@ -149,7 +148,7 @@ def experiment(name, own, shared):
             options = whole["specified"] | whole[column]
             arguments = as_arguments(options) if trains else []
             columns[column] = settings_of(arguments) if trains else gradient_check_of(options)
-            commands[column] = f"python train.py {shlex.join(arguments)}" if trains else "python reproduce.py " + name
+            commands[column] = f"python train.py {shlex.join(arguments)}" if trains else f"python reproduce.py {name}"
     keys = {"accuracy": "tolerance", "loss": "tolerance-loss"}
     tolerances = {kind: whole[key] for kind, key in keys.items() if key in whole}
     numbers = [number(key, value, tolerances) for key, value in whole["reported"].items()]
@@ -237,9 +236,3 @@ def chosen(catalogue, wanted):
 def matches(wanted, name):
     """Whole words of the name, in order: 004, 004-sens, gradcheck, fig3."""
     return f"-{wanted}-" in f"-{name}-"
-
-
-def with_seed(settings, implementation, seed, options):
-    """The Settings as this run of reproduce.py trains them."""
-    place = {"data": options.data, "data_dir": options.data_dir, "device": options.device}
-    return replace(settings, implementation=implementation, seed=seed, **place)

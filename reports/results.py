@@ -1,12 +1,10 @@
 """`results/`: one JSON file an experiment, what it is and every run of it; a run is kept until its settings change."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from errors import UserError
 from files import write_bytes
-from reports.catalogue import with_seed
 
 
 class Results:
@@ -38,14 +36,10 @@ class Results:
             raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another with --results") from error
         write_bytes(self.file(name), as_text(content).encode())
 
-    def kept(self, experiment):
-        """The finished runs of an experiment by key."""
-        content = self.read(experiment.name) or {"runs": []}
+    def kept(self, name):
+        """The finished runs of an experiment by key: (column, implementation, seed)."""
+        content = self.read(name) or {"runs": []}
         return {(run["column"], run["implementation"], run["seed"]): run for run in content["runs"]}
-
-    def add(self, experiment, key, run):
-        """Writes a finished run into the file of its experiment."""
-        self.keep(experiment, self.kept(experiment) | {key: run})
 
     def keep(self, experiment, runs):
         """Writes the experiment as it is described now, with `runs`, a dict by key, where that changes anything."""
@@ -61,27 +55,3 @@ def as_text(content):
     runs = ",\n".join("  " + json.dumps(run, allow_nan=False, separators=(",", ":")) for run in content["runs"])
     about = json.dumps({key: value for key, value in content.items() if key != "runs"}, indent=1, allow_nan=False)
     return f'{about[:-2]},\n "runs": [\n{runs}\n ]\n}}\n'
-
-
-def runs_of(experiment, implementations, seeds, options):
-    """All runs that are asked for: ((column, implementation, seed), Settings or GradientCheck).
-
-    `seeds` is their number; None stands for what the experiment says, which is of `specified`, with one of the others.
-    """
-    for column, asked in experiment.columns.items():
-        if not experiment.trains:
-            yield (column, "both", options.seed), asked
-            continue
-        count = seeds or (experiment.seeds if column == "specified" else 1)
-        for implementation in implementations:
-            for seed in range(options.seed, options.seed + count):
-                yield (column, implementation, seed), with_seed(asked, implementation, seed, options)
-
-
-def identity(asked, seed, data):
-    """What a finished run must have been asked to do, as a dict for JSON, so that it need not run again."""
-    if hasattr(asked, "trained"):
-        about = {name: value for name, value in asked.trained.items() if name not in ("verify", "fingerprint")}
-    else:
-        about = asdict(asked) | {"seed": seed, "data": data}
-    return json.loads(json.dumps(about))

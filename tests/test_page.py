@@ -19,7 +19,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 import compare
 from manual import losses
 from reporting.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
+from reporting.reproduction_pages import page as reproduction_page
 from reporting.search_page import search_page
+from reports.catalogue import Catalogue, Picture
 
 pytestmark = pytest.mark.browser
 
@@ -455,4 +457,65 @@ def test_markup_in_the_name_of_a_searched_network_stays_text(show):
 
 def test_search_page_fits_a_phone(show):
     browser = show.opened(search_page(search_result(), "python search.py two-layer"), width=390, scheme="dark")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+# The page of a reproduction.
+
+REPRODUCED = [
+    {
+        "name": name,
+        "report": name[:3],
+        "title": f"title of {name}",
+        "trains": True,
+        "numbers": [
+            {"name": "val accuracy", "reported": 50.0, "low": 49, "high": 51},
+            {"name": "test loss", "reported": "-", "low": None, "high": None},
+        ],
+        "doubts": ["who knows"],
+        "why": why,
+        "runs": [
+            {"column": "specified", "implementation": twin, "seed": 0, "seconds": 1.5, "command": ATTACK, "diverged": None}
+            | {"commit": None, "environment": {"python": "3"}, "settings": {"data": "synthetic"}}
+            | {"val": {"accuracy": accuracy}, "test": {"loss": 2.0}, "rows": {}}
+            for twin in ("manual", "torch")
+        ],
+    }
+    for name, accuracy, why in (("000-a", 0.5, ""), ("000-b", 0.6, "it is so"), ("004-c", 0.6, ""))
+]
+
+
+def reproduced():
+    picture = Picture("004-f", "curves", "A figure", ("004-c",))
+    pixel = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
+    return reproduction_page(REPRODUCED, Catalogue({}, (), (picture,)), [picture], {"004-f": pixel})
+
+
+def test_reproduction_opens_filters_and_unfolds(show):
+    browser = show.opened(reproduced())
+    assert browser.find_element(By.ID, "verdict").text.startswith(
+        "1 of 3\nnumbers within tolerance as specified, 0 more as run"
+    )
+    rows = lambda: [text for text in texts(browser, ".number-row:not([hidden]) .opener") if text]  # noqa: E731
+    assert rows() == ["000-a", "000-b", "004-c"]
+    assert texts(browser, ".badge") == ["as specified", "explained", "NOT MET"]
+    assert texts(browser, "figcaption") == ["A figure"]
+    button = browser.find_elements(By.CSS_SELECTOR, ".opener")[1]
+    button.send_keys(Keys.ENTER)
+    opened = browser.find_element(By.CSS_SELECTOR, ".opened")
+    assert all(text in opened.text for text in ("title of 000-b", "it is so", "who knows", ATTACK.split("<img")[0]))
+    with pytest.raises(NoAlertPresentException):
+        browser.switch_to.alert  # noqa: B018
+    button.send_keys(Keys.ENTER)
+    assert not opened.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, "input[value=open]").find_element(By.XPATH, "..").click()
+    assert rows() == ["004-c"]
+    assert texts(browser, "h2") == ["", "Report 004"]
+    browser.find_element(By.ID, "text").send_keys("nothing like it")
+    assert rows() == []
+    assert browser.find_element(By.ID, "empty").is_displayed()
+
+
+def test_reproduction_fits_a_phone(show):
+    browser = show.opened(reproduced(), width=390, scheme="dark")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390

@@ -22,7 +22,6 @@ import twins
 from commands import device_of
 from manual import layers, losses
 from networks import NAMED, Network, nonzero_state
-from reports.experiments import TRAININGS
 from training import checkpoint, data
 from training.loop import LARGEST_COST
 from training.run import Run, first_relu, fitted, load_images
@@ -624,21 +623,6 @@ def test_figures_of_several_runs(capsys, tmp_path):
     assert call(figures.main, capsys, *folders)[2].count("--out DIR") == 1
     code, _, err = call(figures.main, capsys, tmp_path)
     assert (code, err.count("\n")) == (2, 1)
-
-
-@pytest.mark.cifar10
-@pytest.mark.parametrize("implementation", ["manual", "torch"])
-@pytest.mark.parametrize("name", ["002-s2", "000-overfit"])
-def test_accuracies_of_the_course(capsys, cifar10_dir, tmp_path, name, implementation):
-    import reproduce
-
-    experiment = next(experiment for experiment in TRAININGS if experiment.name == name)
-    options = ["--data", "cifar10", "--data-dir", cifar10_dir, "--results", tmp_path]
-    settings, folder = reproduce.training_of(experiment, implementation, reproduce.parse([name, *map(str, options)]))
-    assert reproduce.train(settings, folder, lambda: False)
-    result = folder.read_result()
-    value = result[experiment.part][experiment.quantity] * (100 if experiment.quantity == "accuracy" else 1)
-    assert experiment.low <= value <= experiment.high
 
 
 def test_named_networks_are_all_trainable(capsys, tmp_path):
