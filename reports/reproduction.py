@@ -55,7 +55,8 @@ class Reproduction:
                 if self.experiments[name].trains:
                     users[asked, self.experiments[name].record].append((name, key))
                 else:
-                    task = Check(asked, key[2], self.order.data, self.order.data_dir, self.order.device)
+                    device = "cuda" if self.order.device == "cuda" else "cpu"
+                    task = Check(asked, key[2], self.order.data, self.order.data_dir, device)
                     checks.setdefault(task, [[]])[0].append((name, key))
         trainings = stacks(list(users), device_of, self.unfinished)
         self.tasks = {stack: [users[settings, stack.record] for settings in stack.trainings] for stack in trainings} | checks
@@ -84,11 +85,9 @@ class Reproduction:
     def _keep(self, name, key, result):
         """Writes a finished run: with its weights only where a figure shows them."""
         experiment, (column, implementation, seed) = self.experiments[name], key
-        about = {"column": column, "implementation": implementation, "seed": seed}
-        about |= {
-            "settings": self.order.identity(self.left[name].pop(key), seed),
-            "command": self.order.command(experiment, key),
-        }
+        asked = self.order.identity(self.left[name].pop(key), seed)
+        about = {"column": column, "implementation": implementation, "seed": seed, "settings": asked}
+        about["command"] = self.order.command(experiment, key)
         unseen = set() if self.book.shows_weights(name) else {"W1"}
         run = about | {quantity: value for quantity, value in result.items() if quantity not in unseen}
         self.results.keep(experiment, self.results.kept(name) | {key: run})
