@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from models.losses import l2_penalty
 from models.mlp import LOSS, MLP
-from models.sgd import sgd
 from networks import Evaluation
 
 
@@ -39,8 +38,9 @@ class Stack:
         # The cost of one network has no derivative in the parameters of another: the gradient of the sum is that of each.
         gradients = torch.autograd.grad(costs.sum(), parameters.values())
         lr = self.array(lr)
-        steps = [gradient * lr.view(-1, *[1] * (gradient.ndim - 1)) for gradient in gradients]
-        sgd(self.parameters, dict(zip(parameters, steps, strict=True)), 1.0)
+        with torch.no_grad():  # theta <- theta - lr dJ/dtheta, as in models/sgd.py, each with its own lr
+            for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+                parameter.addcmul_(gradient, lr.view(-1, *[1] * (gradient.ndim - 1)), value=-1)
         return losses.numpy(force=True), costs.numpy(force=True)
 
     @torch.no_grad()
