@@ -6,6 +6,7 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 
 from files import write_bytes
 from networks import IMAGE_SHAPE
@@ -29,9 +30,11 @@ def draw(picture, contents):
 
 
 def write_png(figure, path):
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=100, metadata={"Software": None})
-    write_bytes(path, drawn.getvalue())
+    """In 256 colours: a third of the size, and no eye sees it."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, dpi=100)
+    Image.open(drawn).convert("RGB").quantize(256).save(small, "png", optimize=True)
+    write_bytes(path, small.getvalue())
 
 
 def runs_in(content, column):

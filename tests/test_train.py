@@ -77,6 +77,16 @@ def test_a_run_writes_what_it_says(capsys, out):
     assert "of them for the records" in printed
 
 
+def test_the_settings_of_other_people_are_trained_and_kept(capsys, out):
+    """Batch norm's constants, random biases and another normalisation: what is verified, trained and written is with them."""
+    options = ("--batch-norm", "--bn-eps", "2.2e-16", "--bn-momentum", "0.3", "--init-bias", "0.1", "--normalise", "each-file")
+    trained(capsys, out, *TINY, *options, "--implementation", "both", "--dtype", "float64")
+    settings = RunFolder(out).settings()
+    assert (settings.network.eps, settings.network.momentum) == (2.2e-16, 0.3)
+    assert (settings.init_bias, settings.normalise) == (0.1, "each-file")
+    assert RunFolder(out).rows()[-1]["apart"]["weights"] < 1e-9
+
+
 def test_same_seed_same_bits_other_seed_others(capsys, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         trained(capsys, tmp_path / name, *QUICK, "--seed", seed)
@@ -462,6 +472,10 @@ def test_a_poor_learning_rate_finishes(capsys, out):
         (("two-layer", "--cycles", "1", "--epochs", "1"), "not allowed with argument"),
         (("two-layer", "--init", "she"), "neither he, xavier nor"),
         (("two-layer", "--init", "1e300"), "neither he, xavier nor"),
+        (("two-layer", "--init-bias", "-1"), "'-1' is not a number over 0"),
+        (("two-layer", "--normalise", "none"), "invalid choice: 'none'"),
+        (("two-layer", "--bn-eps", "1e-3"), "--bn-eps has no meaning for networks without batch norm"),
+        (("three-layer-bn", "--bn-momentum", "1.5"), "'1.5' is over 1"),
         (("two-layer", "--images", "2001"), "--images 2,001 is over the 2,000 images"),
         (("two-layer", "--out", ""), "an empty name is no folder"),
         (("two-layer", "--lam", "-1"), "'-1' is not lambda"),
