@@ -34,6 +34,12 @@ def contents(folder, name):
     return content
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """The pages take longer than these trainings; the quick pass draws them once."""
+    monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: [])
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory, drawn_once):
     """The folder of a quick pass of everything, and what was printed."""

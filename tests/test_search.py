@@ -39,6 +39,14 @@ TINY = ("--hidden", "4", "--step-size", "4", "--cycles", "1", "--final-cycles", 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch, request):
+    """Figures take longer than these searches: only tests that look at them draw any."""
+    if "figures" not in request.keywords:
+        monkeypatch.setattr(search, "draw_search", lambda result, folder: [])
+        monkeypatch.setattr(search, "search_page", lambda result, command: "")
+
+
 def fewer(images):
     """A thousand images to train on, two hundred for each of the other parts."""
     parts = {
@@ -294,6 +302,7 @@ def searched(capsys, *arguments):
     return out
 
 
+@pytest.mark.figures
 def test_a_search_from_coarse_to_the_test(capsys, tmp_path):
     out = searched(capsys, "--out", tmp_path, "--seeds", "2", "--coarse", "4", "--fine", "3")
     result = json.loads((tmp_path / "search.json").read_text())

@@ -36,6 +36,13 @@ QUICK = (*TINY, "--verify", "off")
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch, request):
+    """Figures take longer than these trainings: only tests that look at them draw any."""
+    if "figures" not in request.keywords:
+        monkeypatch.setattr(train, "draw", lambda runs, path: [])
+
+
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "run"
@@ -51,6 +58,7 @@ def without_seconds(rows):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
+@pytest.mark.figures
 def test_a_run_writes_what_it_says(capsys, out):
     printed = trained(capsys, out, *TINY, "--lam", "0.1", "--seed", "3")
     assert "verified: " in printed.splitlines()[1]
@@ -104,6 +112,7 @@ def test_both_twins_are_recorded_with_their_distance(capsys, out):
     assert {name.partition(".")[0] for name in load_file(out / "checkpoint.safetensors")} == {"manual", "torch"}
 
 
+@pytest.mark.figures
 def test_float32_twins_are_reported_apart(capsys, out):
     printed = trained(capsys, out, *QUICK, "--implementation", "both")
     assert "ReLUs differ" in printed
@@ -117,6 +126,7 @@ def test_where_relus_part_first():
     assert first_relu(rows[:1]) is None
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("settings", [(), ("--augment", "flip", "--no-shuffle", "--batches-per-epoch", "40")])
 def test_one_layer_draws_its_weights(capsys, out, settings):
     printed = trained(capsys, out, "one-layer-sigmoid", "--updates", "3", *settings)
@@ -147,15 +157,14 @@ def count_rows(out):
     return path.read_text().count("\n") if path.exists() else -1
 
 
-LONG = ("three-layer-bn", "--augment", "flip", "--lam", "0.01", "--updates", "600", "--record-every", "37", "--verify", "off")
+LONG = ("--hidden", "50,8", "--batch-norm", "--augment", "flip", "--lam", "0.01", "--verify", "off")
 
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
 def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implementation):
     """kill -9 when the folder is just there, behind the first record, near the end: the same bits."""
-    settings = (*LONG, "--implementation", implementation)
-    process = start(tmp_path / "whole", *settings)
-    assert process.communicate()[1] == ""
+    settings = (*LONG, "--updates", "600", "--record-every", "37", "--images", "500", "--implementation", implementation)
+    trained(capsys, tmp_path / "whole", *settings)
     out = tmp_path / "killed"
     reached = 0
     for k, moment in enumerate((lambda: (out / "config.json").exists(), *(lambda n=n: count_rows(out) >= n for n in (1, 16)))):
@@ -167,8 +176,8 @@ def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implement
         assert not (out / "result.json").exists(), "the run was over before it was killed"
         reached = max(reached, count_rows(out))
     assert reached >= 16
-    process = start(None, "--resume", out)
-    assert process.communicate()[1] == ""
+    code, _, err = call(train.main, capsys, "--resume", out)
+    assert (code, err) == (0, "")
     whole, killed = (load_file(folder / "checkpoint.safetensors") for folder in (tmp_path / "whole", out))
     assert whole.keys() == killed.keys()
     assert all((whole[name] == killed[name]).all() for name in whole)
