@@ -95,9 +95,10 @@ def main(arguments):
     contents = [content for name in book.experiments if (content := results.read(name))]
     if not contents:
         raise UserError(f"{results.path} holds no results; run without --pages to make them")
-    pages = write_pages(results.path, contents, book)
+    if options.pages or reproduction.changed or not (results.path / "index.html").exists():
+        write_pages(results.path, contents, book)
     shown = [content for content in contents if content["name"] in reproduction.experiments]
-    show(experiments_table(shown), headline(shown), f"{results.path}: {', '.join(pages)}")
+    show(experiments_table(shown), headline(shown), f"{results.path}: README.md, index.html, figures/")
     checks = [run["verdict"] for content in shown if not content["trains"] for run in content["runs"]]
     return EXIT_CODES[overall(checks)] if checks else 0
 

@@ -112,9 +112,11 @@ def counts(contents):
 
 def headline(contents):
     """How the numbers fare, in a sentence."""
-    found = counts(contents)
+    found, images = counts(contents), {run["settings"]["data"] for content in contents for run in content["runs"]}
     total = sum(found.values())
-    text = f"{found['specified']} of {total} numbers within tolerance as specified, {found['as-run']} more as run"
+    others = ", ".join(sorted(images - {"cifar10"}))
+    text = f"on {others} images, which no report used: " if others else ""
+    text += f"{found['specified']} of {total} numbers within tolerance as specified, {found['as-run']} more as run"
     if found["explained"]:
         text += (
             f", the rest ({found['explained']}) explained"

@@ -20,7 +20,7 @@ the tolerance."""
 
 
 def write_pages(folder, contents, book):
-    """Writes all of them into `folder`. Returns the names. `contents` are the dicts of the experiments, in order."""
+    """Writes all of them into `folder`. `contents` are the dicts of the experiments, in order."""
     drawn = {each: draw(each, [content for content in contents if each.shows(content["name"])]) for each in book.figures}
     figures = [each for each, figure in drawn.items() if figure]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,6 @@ def write_pages(folder, contents, book):
     write_bytes(folder / "README.md", readme(contents, book, figures).encode())
     images = {each.name: (folder / "figures" / f"{each.name}.png").read_bytes() for each in figures}
     write_bytes(folder / "index.html", page(contents, book, figures, images).encode())
-    return ["README.md", "index.html", "figures/"]
 
 
 def readme(contents, book, figures):

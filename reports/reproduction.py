@@ -19,6 +19,9 @@ MOST_PROCESSES = 8
 class Reproduction:
     """The runs of `experiments` that `order` asks for and `results` does not hold: `left`, by name and key.
 
+    `tasks` are those that make them, each with the (name, key) of the runs that its results are; `changed` tells whether any
+    file of the results was written.
+
     Raises UserError.
     """
 
@@ -27,6 +30,7 @@ class Reproduction:
         self.book, self.order, self.results = book, order, results
         self.asked = {each.name: order.runs(each) for each in experiments}
         self.left = {name: self._not_kept(name) for name in self.experiments}
+        self.tasks, self.changed = {}, False
 
     def _not_kept(self, name):
         kept = self.results.kept(name)
@@ -46,9 +50,8 @@ class Reproduction:
 
     def begin(self, device_of, jobs):
         """Forgets the runs that will be done anew. Returns the work to do, in units, and how many processes shall do it."""
-        for name, experiment in self.experiments.items():
-            kept = self.results.kept(name)
-            self.results.keep(experiment, {key: run for key, run in kept.items() if key not in self.left[name]})
+        for name in self.experiments:
+            self._write(name, {key: run for key, run in self.results.kept(name).items() if key not in self.left[name]})
         users, checks = defaultdict(list), {}
         for name, runs in self.left.items():
             for key, asked in runs.items():
@@ -90,7 +93,10 @@ class Reproduction:
         about["command"] = self.order.command(experiment, key)
         unseen = set() if self.book.shows_weights(name) else {"W1"}
         run = about | {quantity: value for quantity, value in result.items() if quantity not in unseen}
-        self.results.keep(experiment, self.results.kept(name) | {key: run})
+        self._write(name, self.results.kept(name) | {key: run})
+
+    def _write(self, name, runs):
+        self.changed |= self.results.keep(self.experiments[name], runs)
 
 
 def commit():

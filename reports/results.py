@@ -42,12 +42,14 @@ class Results:
         return {(run["column"], run["implementation"], run["seed"]): run for run in content["runs"]}
 
     def keep(self, experiment, runs):
-        """Writes the experiment as it is described now, with `runs`, a dict by key, where that changes anything."""
+        """Writes the experiment as it is described now, with `runs`, a dict by key. Returns whether that changed anything."""
         known = {column: k for k, column in enumerate(experiment.columns)}
         ordered = [runs[key] for key in sorted(runs, key=lambda key: (known.get(key[0], 9), key[1:])) if key[0] in known]
         content = experiment.described() | {"runs": ordered}
-        if content != self.read(experiment.name):
+        changed = content != self.read(experiment.name)
+        if changed:
             self.write(experiment.name, content)
+        return changed
 
 
 def as_text(content):

@@ -37,7 +37,7 @@ def contents(folder, name):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """The pages take longer than these trainings; the quick pass draws them once."""
-    monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: [])
+    monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
