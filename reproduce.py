@@ -19,7 +19,7 @@ from commands import (
 from errors import UserError
 from gradcheck import overall
 from reporting.reproduction import experiments_table, headline, list_table
-from reporting.reproduction_pages import write_pages
+from reporting.reproduction_pages import up_to_date, write_pages
 from reporting.tables import comparison_summary, network_table, show
 from reports import catalogue
 from reports.orders import Order
@@ -95,7 +95,7 @@ def main(arguments):
     contents = [content for name in book.experiments if (content := results.read(name))]
     if not contents:
         raise UserError(f"{results.path} holds no results; run without --pages to make them")
-    if options.pages or reproduction.changed or not (results.path / "index.html").exists():
+    if options.pages or reproduction.changed or not up_to_date(results.path, contents, book):
         write_pages(results.path, contents, book)
     shown = [content for content in contents if content["name"] in reproduction.experiments]
     show(experiments_table(shown), headline(shown), f"{results.path}: README.md, index.html, figures/")

@@ -26,7 +26,7 @@ function showVerdict() {
 function detail(experiment) {
   const about = run.experiments[experiment];
   const parts = [element("h3", {}, about.title)];
-  if (about.why) parts.push(element("p", {}, about.why));
+  parts.push(...about.whys.map((sentence) => element("p", {}, sentence)));
   parts.push(...about.doubts.map((sentence) => element("p", { class: "hint" }, sentence)));
   const whatIf = rows.filter(({ row }) => row.experiment === experiment && Object.keys(row.cells["what-if"]).length);
   if (whatIf.length) {
@@ -90,8 +90,12 @@ function filter() {
   for (const { row, node, opened } of rows) {
     const text = [row.experiment, row.title, row.number, row.reported, run.verdicts[row.verdict] ?? ""].join(" ").toLowerCase();
     node.hidden = !(words.every((word) => text.includes(word)) && (!verdict || row.verdict === verdict));
-    if (opened && node.hidden) opened.hidden = true;
+    if (opened && node.hidden) {
+      opened.hidden = true;
+      node.querySelector(".opener").setAttribute("aria-expanded", "false");
+    }
   }
+  byId("reports").classList.toggle("filtered", rows.some(({ node }) => node.hidden));
   for (const section of document.querySelectorAll("section")) section.hidden = !section.querySelector(".number-row:not([hidden])");
   const shown = rows.filter(({ node }) => !node.hidden).length;
   byId("shown").textContent = `${counted(shown)} of ${plural(rows.length, "row")}`;

@@ -32,6 +32,7 @@ class Row(NamedTuple):
     reported: str
     cells: dict
     verdict: str | None
+    why: str
 
 
 def measured(content, name, column):
@@ -58,7 +59,7 @@ def verdict(content, number):
     for column in ("specified", "as-run"):
         if met(number, measured(content, number.name, column)):
             return column
-    return "explained" if content["why"] else "open"
+    return "explained" if number.why else "open"
 
 
 def rows_of(content):
@@ -71,7 +72,7 @@ def rows_of(content):
         }
         reported = told(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
         number = in_words(each.name) if content["trains"] else each.name
-        rows.append(Row(content["name"], content["title"], number, reported, cells, verdict(content, each)))
+        rows.append(Row(content["name"], content["title"], number, reported, cells, verdict(content, each), each.why))
     return rows
 
 
@@ -131,17 +132,24 @@ def headline(contents):
 
 
 def claims_of(book, contents):
-    """(title, by twin the spread, whether it holds) for each claim on several experiments that are finished."""
+    """(title, by twin the spread, None where a run diverged, whether it holds) of the claims whose experiments are finished."""
     by_name, found = {content["name"]: content for content in contents}, []
     for claim in book.claims:
-        if not all(by_name.get(name, {"runs": []})["runs"] for name in claim.experiments):
-            continue
-        each = [measured(by_name[name], claim.number, "specified") for name in claim.experiments]
-        means = {twin: [statistics.fmean(values[twin]) for values in each if None not in values[twin]] for twin in each[0]}
-        spreads = {twin: max(values) - min(values) for twin, values in means.items()}
-        holds = all(len(means[twin]) == len(each) and spread <= claim.within for twin, spread in spreads.items())
-        found.append((claim.title, spreads, holds))
+        each = [measured(by_name[name], claim.number, "specified") for name in claim.experiments if name in by_name]
+        twins = set.intersection(*map(set, each)) if len(each) == len(claim.experiments) else ()
+        spreads = {twin: spread([values[twin] for values in each]) for twin in sorted(twins)}
+        if spreads:
+            holds = all(apart is not None and apart <= claim.within for apart in spreads.values())
+            found.append((claim.title, spreads, holds))
     return found
+
+
+def spread(experiments):
+    """How far the means of experiments, each a list of values, are apart; None where one diverged."""
+    if any(None in values for values in experiments):
+        return None
+    means = [statistics.fmean(values) for values in experiments]
+    return max(means) - min(means)
 
 
 def experiments_table(contents):

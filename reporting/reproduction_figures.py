@@ -25,7 +25,8 @@ LAMBDA_STYLES = {
 
 def draw(picture, contents):
     """The figure that `picture` of the catalogue asks for, of `contents`, the dicts of its experiments; None if runs lack."""
-    chosen = [content for content in contents if runs_in(content, picture.column)]
+    needed = NEEDED.get(picture.kind, set())
+    chosen = [each for each in contents if any(needed <= run.keys() for run in runs_in(each, picture.column).values())]
     return KINDS[picture.kind](chosen, picture.column) if chosen else None
 
 
@@ -97,7 +98,7 @@ def weights(contents, column):
     figure = Figure(figsize=(11, 1.55 * len(contents)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(contents), 1))
     for part, content in zip(parts, contents, strict=True):
-        run = runs_in(content, column)["manual"]
+        run = next(run for run in runs_in(content, column).values() if "W1" in run)
         images = np.frombuffer(base64.b64decode(run["W1"]), np.uint8).reshape(-1, *IMAGE_SHAPE)  # (K, 3, 32, 32)
         names = CIFAR10_CLASSES if run["settings"]["data"] == "cifar10" else range(len(images))
         part.suptitle(f"{content['name']}: {content['title']}", x=0.01, ha="left", fontsize="medium")
@@ -109,11 +110,11 @@ def weights(contents, column):
 
 
 def probability(contents, column):
-    """How probable the NumPy twin holds the true class of each test image, right and wrong predictions apart."""
+    """How probable a network (the NumPy twin, if it ran) holds the true class of each test image, right and wrong apart."""
     figure = Figure(figsize=(1 + 5 * len(contents), 3.6), layout="constrained")
     panels = figure.subplots(1, len(contents), sharey=True, squeeze=False)[0]
     for panel, content in zip(panels, contents, strict=True):
-        histogram = runs_in(content, column)["manual"]["probability_of_true_class"]
+        histogram = next(iter(runs_in(content, column).values()))["probability_of_true_class"]
         edges = np.linspace(0, 1, histogram["bins"] + 1)
         for key, colour in (("right", RIGHT), ("wrong", WRONG)):
             counts = histogram[key]
@@ -153,4 +154,6 @@ def lambda_of(content, column):
     return next(run["settings"]["lam"] for run in content["runs"] if run["column"] == column)
 
 
+# What a run must hold to be drawn so.
+NEEDED = {"weights": {"W1"}}
 KINDS = {"curves": curves, "losses": losses, "weights": weights, "probability": probability, "lambda": lambdas}

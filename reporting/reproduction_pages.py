@@ -1,6 +1,7 @@
 """The pages of a reproduction: `README.md`, `index.html` and the figures, from its JSON files alone."""
 
 import base64
+import json
 from collections import defaultdict
 
 from files import write_bytes
@@ -17,6 +18,16 @@ the report has: **as specified** by the course's sheet with a correct gradient, 
 are known to differ. Both twins train: NumPy with the gradient derived by hand, and PyTorch. Accuracies are in percent,
 losses and costs in nats; ± is the standard deviation over the seeds. A number is met where the mean of each twin is within
 the tolerance."""
+
+
+def up_to_date(folder, contents, book):
+    """Whether the pages in `folder` are those of `contents`."""
+    try:
+        written = (folder / "README.md").read_text(encoding="utf-8")
+        figures = [each for each in book.figures if (folder / "figures" / f"{each.name}.png").exists()]
+        return (folder / "index.html").exists() and written == readme(contents, book, figures)
+    except FileNotFoundError:
+        return False
 
 
 def write_pages(folder, contents, book):
@@ -55,17 +66,17 @@ def facts(contents, book):
     """What was claimed, where and how long it ran, as sentences."""
     found = []
     for title, spreads, holds in claims_of(book, contents):
-        each = ", ".join(f"{TWINS[twin]} {spread:.2f}" for twin, spread in spreads.items())
+        each = ", ".join(f"{TWINS[twin]} {'diverged' if apart is None else f'{apart:.2f}'}" for twin, apart in spreads.items())
         found.append(f"{'Holds' if holds else 'DOES NOT HOLD'}: {title} (apart by {each} points).")
     runs = [run for content in contents for run in content["runs"]]
+    # Experiments of equal settings share a run.
+    alone = {json.dumps([run["settings"], run["implementation"]]): run for run in runs}
     seconds = defaultdict(float)
-    for run in runs:
+    for run in alone.values():
         seconds[run["implementation"]] += run["seconds"]
     trained = ", ".join(f"{TWINS[twin]} {seconds[twin] / 60:.0f} min" for twin in TWINS if twin in seconds)
-    seeds = sorted({run["seed"] for run in runs})
-    found.append(
-        f"{len(runs):,} runs, seeds {', '.join(map(str, seeds))}; seconds of a stack shared by its runs, summed: {trained}."
-    )
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
+    found.append(f"{len(alone):,} runs, seeds {seeds}; what they took, each its share of a stack, summed: {trained}.")
     for made, count in kinds(run["environment"] for run in runs).items():
         found.append(f"Made with {made} ({count} runs).")
     commits = ", ".join(sorted({run["commit"] or "none" for run in runs}))
@@ -112,7 +123,7 @@ def what_if_table(members):
 def remarks(members):
     """Why numbers are not met, and what is doubtful, each sentence once with the experiments that it is true of."""
     lines = []
-    for title, sentences in (("What is not met as specified", whys(members)), ("What is doubtful", doubts(members))):
+    for title, sentences in (("What is not met", whys(members)), ("What is doubtful", doubts(members))):
         if sentences:
             lines += [f"{title}:", "", *(f"- {', '.join(names)}: {sentence}" for sentence, names in sentences.items()), ""]
     return lines
@@ -121,8 +132,9 @@ def remarks(members):
 def whys(members):
     found = defaultdict(list)
     for content in members:
-        if content["why"] and any(row.verdict in ("as-run", "explained") for row in rows_of(content)):
-            found[content["why"]].append(content["name"])
+        for row in rows_of(content):
+            if row.verdict == "explained":
+                found[row.why].append(f"{row.experiment} ({row.number})")
     return found
 
 
@@ -176,4 +188,5 @@ def about(content):
         }
         for run in content["runs"]
     ]
-    return {"title": content["title"], "why": content["why"], "doubts": content["doubts"], "runs": runs}
+    whys = list(dict.fromkeys(row.why for row in rows_of(content) if row.verdict == "explained"))
+    return {"title": content["title"], "whys": whys, "doubts": content["doubts"], "runs": runs}

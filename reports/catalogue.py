@@ -17,7 +17,8 @@ FILE = Path(__file__).parent / "experiments.toml"
 
 COLUMNS = ("specified", "as-run", "what-if")
 FIGURES = ("curves", "losses", "weights", "probability", "lambda")
-KEYS = {"report", "title", "kind", "record", "seeds", "tolerance", "tolerance-loss", "reported", "also", "doubts", "why"}
+TABLES = {*COLUMNS, "reported", "also", "why"}
+KEYS = {"report", "title", "kind", "record", "seeds", "tolerance", "tolerance-loss", "doubts"} | TABLES
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class Experiment:
     record: tuple[str, ...]
     seeds: int
     doubts: tuple[str, ...]
-    why: str
 
     @property
     def trains(self):
@@ -46,7 +46,7 @@ class Experiment:
         """All that tables and pages say of it, as a dict for JSON."""
         numbers = [each.as_json() for each in self.numbers]
         about = {"name": self.name, "report": self.report, "title": self.title, "trains": self.trains}
-        return about | {"numbers": numbers, "doubts": list(self.doubts), "why": self.why}
+        return about | {"numbers": numbers, "doubts": list(self.doubts)}
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ class Picture:
     column: str = "specified"
 
     def __post_init__(self):
-        if self.kind not in FIGURES:
-            raise UserError(f"kind {self.kind!r} is none of {', '.join(FIGURES)}")
+        for key, known in (("kind", FIGURES), ("column", COLUMNS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"{key} {getattr(self, key)!r} is none of {', '.join(known)}")
 
     def shows(self, name):
         return any(matches(wanted, name) for wanted in self.experiments)
@@ -130,17 +131,23 @@ def of_kind(kind, name, own, experiments):
 
 
 def check_keys(given, known):
+    if not isinstance(given, dict):
+        raise UserError(f"{given!r} is no table")
     unknown = given.keys() - known
     if unknown:
         raise UserError(f"{min(unknown)!r} is none of {', '.join(sorted(known))}")
 
 
 def experiment(name, own, shared):
+    check_keys(own, KEYS | {"like"})
     whole = inherited(own, shared)
-    check_keys(whole, KEYS | set(COLUMNS))
+    check_keys(whole, KEYS)
     missing = {"report", "title", "specified", "reported"} - whole.keys()
     if missing:
         raise UserError(f"{min(missing)} is missing")
+    for key in TABLES & whole.keys():
+        if not isinstance(whole[key], dict):
+            raise UserError(f"{key} is no table")
     trains = whole.get("kind", "training") == "training"
     columns, commands = {}, {}
     for column in COLUMNS:
@@ -149,22 +156,29 @@ def experiment(name, own, shared):
             arguments = as_arguments(options) if trains else []
             columns[column] = settings_of(arguments) if trains else gradient_check_of(options)
             commands[column] = f"python train.py {shlex.join(arguments)}" if trains else f"python reproduce.py {name}"
-    keys = {"accuracy": "tolerance", "loss": "tolerance-loss"}
-    tolerances = {kind: whole[key] for kind, key in keys.items() if key in whole}
-    numbers = [number(key, value, tolerances) for key, value in whole["reported"].items()]
-    numbers += [Number(key, text, None, None) for key, text in whole.get("also", {}).items()]
     record = tuple(whole.get("record", ("train", "val")))
     for part in record:
         if part not in PARTS:
             raise UserError(f"record: {part!r} is none of {', '.join(PARTS)}")
+    numbers = numbers_of(whole)
     if trains:
         for each in numbers:
-            check_name(each.name)
+            check_name(each.name, record)
     doubts = tuple(whole.get("doubts", ()))
-    return Experiment(
-        name, whole["report"], whole["title"], columns, commands, tuple(numbers), record, whole.get("seeds", 1), doubts,
-        whole.get("why", ""),
-    )  # fmt: skip
+    return Experiment(name, whole["report"], whole["title"], columns, commands, numbers, record, whole.get("seeds", 1), doubts)
+
+
+def numbers_of(whole):
+    """The Numbers of an experiment: those of its report, and those that are shown beside them."""
+    reported, also, why = whole["reported"], whole.get("also", {}), whole.get("why", {})
+    check_keys(why, reported.keys())
+    both = reported.keys() & also.keys()
+    if both:
+        raise UserError(f"{min(both)!r} is in reported and in also")
+    keys = {"accuracy": "tolerance", "loss": "tolerance-loss"}
+    tolerances = {kind: whole[key] for kind, key in keys.items() if key in whole}
+    found = [number(name, value, tolerances, why.get(name, "")) for name, value in reported.items()]
+    return (*found, *(Number(name, text, None, None) for name, text in also.items()))
 
 
 def inherited(own, shared):
@@ -174,7 +188,8 @@ def inherited(own, shared):
     for name in [names] if isinstance(names, str) else names:
         if name not in shared:
             raise UserError(f"like: there is no [shared.{name}]")
-        whole = merged(whole, inherited(shared[name], shared))
+        # What is above in the family is taken away on the way down, so that none is its own ancestor.
+        whole = merged(whole, inherited(shared[name], {other: table for other, table in shared.items() if other != name}))
     return merged(whole, {key: value for key, value in own.items() if key != "like"})
 
 
@@ -206,7 +221,11 @@ def as_arguments(options):
 
 def settings_of(arguments):
     """The Settings that train.py has for these arguments. Raises UserError."""
-    return Settings(**train.parse(arguments, Strict))
+    given = train.parse(arguments, Strict)
+    for name in ("out", "resume"):
+        if name in given:
+            raise UserError(f"--{name} says where, not what is trained")
+    return Settings(**given)
 
 
 class Strict(Parser):

@@ -1,12 +1,12 @@
 """The numbers of a report: what it says, between what bounds ours meets it, and how it is read off a run."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from errors import UserError
+from training.data import PARTS
 
-PARTS = ("train", "val", "test")
 QUANTITIES = ("accuracy", "loss", "cost")
 STATISTICS = ("final", "best", "top5", "escape")
 # Ten classes told apart by chance cost log 10 each; a loss below this has left that plateau.
@@ -17,13 +17,14 @@ ESCAPED = np.log(10) - 0.05
 class Number:
     """`name` as in `experiments.toml`; `reported` as the report has it; `low` to `high` meets it, both None if not counted.
 
-    Accuracies are in percent.
+    Accuracies are in percent. `why` says why it is not met, where it is not.
     """
 
     name: str
     reported: object
     low: float | None
     high: float | None
+    why: str = ""
 
     @property
     def counted(self):
@@ -34,10 +35,10 @@ class Number:
         return value is not None and self.low <= value <= self.high
 
     def as_json(self):
-        return {"name": self.name, "reported": self.reported, "low": self.low, "high": self.high}
+        return asdict(self)
 
 
-def number(name, reported, tolerances):
+def number(name, reported, tolerances, why=""):
     """The Number of one entry of `reported`; `tolerances`: "accuracy" in percentage points, and "loss". Raises UserError."""
     given = reported if isinstance(reported, dict) else {"value": reported}
     unknown = given.keys() - {"value", "low", "high"}
@@ -51,15 +52,17 @@ def number(name, reported, tolerances):
         if kind not in tolerances or isinstance(value, str):
             raise UserError(f"{name} needs a tolerance{'' if kind == 'accuracy' else '-loss'}, or low and high")
         low, high = round(value - tolerances[kind], 9), round(value + tolerances[kind], 9)
-    return Number(name, value, low, high)
+    return Number(name, value, low, high, why)
 
 
-def check_name(name):
-    """Raises UserError where no such number can be read off a training."""
+def check_name(name, record):
+    """Raises UserError where no such number can be read off a training that records the parts `record`."""
     part, quantity, statistic = parsed(name)
     for word, known in ((part, PARTS), (quantity, QUANTITIES), (statistic, STATISTICS)):
         if word not in known:
             raise UserError(f"{name!r}: {word!r} is none of {', '.join(known)}")
+    if statistic != "final" and part not in record:
+        raise UserError(f"{name!r} is taken over the updates: record {part!r}")
 
 
 def parsed(name):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ _mine = {}
 
 
 def done(tasks, processes, tell, stopped):
-    """Calls each of the `tasks(tell, stopped)` and yields (task, result) as they end; ends early once `stopped()`."""
+    """Calls each of the `tasks(tell, stopped)` and yields (task, result) as they end; ends early once `stopped()`.
+
+    Where a task raises, the others stop too; what has ended is yielded first.
+    """
     if processes == 1:
         for task in tasks:
             if stopped():
@@ -36,27 +40,47 @@ def done(tasks, processes, tell, stopped):
         try:
             with ignored(signal.SIGINT, signal.SIGTERM):
                 waiting = {pool.submit(call, task): task for task in tasks}
+            errors = []
             while waiting and not stop.is_set():
                 ended, _ = wait(waiting, PATIENCE, FIRST_COMPLETED)
                 drain(told, tell)
-                for future in ended:
-                    yield waiting.pop(future), future.result()
-                if stopped():
+                yield from ((waiting.pop(future), future.result()) for future in succeeded(ended, errors))
+                if stopped() or errors:
                     stop.set()
             pool.shutdown(cancel_futures=True)
-            yield from ((task, future.result()) for future, task in waiting.items() if not future.cancelled())
+            yield from ((waiting[future], future.result()) for future in succeeded(waiting, errors))
+            if errors:
+                raise errors[0]
         except BrokenProcessPool as error:
             raise UserError("a process of ours was killed, perhaps for want of memory; --jobs 1 needs the least") from error
+        except MemoryError as error:
+            raise UserError("out of memory; --jobs 1 needs the least") from error
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
             drain(told, lambda work: None)
 
 
+def succeeded(futures, errors):
+    """Those that ended with a result; the exceptions of the others come into `errors`."""
+    for future in list(futures):
+        if not future.cancelled() and future.exception():
+            errors.append(future.exception())
+        elif not future.cancelled():
+            yield future
+
+
 def initialise(told, stop):
+    """What a process does before its first task: one thread, and an end when whoever began it is gone."""
     torch.set_num_threads(1)
     threadpool_limits(1)
     _mine.update(tell=told.put, stopped=stop.is_set)
+    threading.Thread(target=end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def end_with(parent):
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from errors import UserError
 from reports import pool
 from reports.work import Check, stacks
 
@@ -29,16 +30,23 @@ class Reproduction:
         self.experiments = {each.name: each for each in experiments}
         self.book, self.order, self.results = book, order, results
         self.asked = {each.name: order.runs(each) for each in experiments}
-        self.left = {name: self._not_kept(name) for name in self.experiments}
+        self.left = {
+            name: {key: asked for key, asked in runs.items() if key not in fitting}
+            for name, runs in self.asked.items()
+            for fitting in [self._fitting(name)]
+        }
         self.tasks, self.changed = {}, False
 
-    def _not_kept(self, name):
+    def _fitting(self, name):
+        """The kept runs of an experiment that are what is asked for today, by key. Raises UserError where others' are there."""
         kept = self.results.kept(name)
-        return {
-            key: asked
-            for key, asked in self.asked[name].items()
-            if key not in kept or kept[key]["settings"] != self.order.identity(asked, key[2])
-        }
+        for run in kept.values():
+            if run["settings"]["data"] != self.order.data:
+                raise UserError(
+                    f"{self.results.file(name)} holds runs on {run['settings']['data']} images, not {self.order.data}; "
+                    f"name another folder with --results"
+                )
+        return {key: run for key, run in kept.items() if self.order.fits(self.experiments[name], key, run)}
 
     @property
     def experiments_left(self):
@@ -49,9 +57,9 @@ class Reproduction:
         return len(self.asked[name]) - len(self.left[name]), len(self.asked[name])
 
     def begin(self, device_of, jobs):
-        """Forgets the runs that will be done anew. Returns the work to do, in units, and how many processes shall do it."""
+        """Makes the tasks. Returns the work to do, in units, and how many processes shall do it."""
         for name in self.experiments:
-            self._write(name, {key: run for key, run in self.results.kept(name).items() if key not in self.left[name]})
+            self._write(name, self.results.kept(name))  # as it is described today
         users, checks = defaultdict(list), {}
         for name, runs in self.left.items():
             for key, asked in runs.items():
@@ -81,19 +89,20 @@ class Reproduction:
             for users, result in zip(self.tasks[task], results, strict=True):
                 for name, key in users:
                     self._keep(name, key, result | made)
+            task.forget()
             yield task
         if not any(self.left.values()) and len(self.experiments) == len(self.book.experiments):
             shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def _keep(self, name, key, result):
-        """Writes a finished run: with its weights only where a figure shows them."""
+        """Writes a finished run in place of what no longer fits: with its weights only where a figure shows them."""
         experiment, (column, implementation, seed) = self.experiments[name], key
         asked = self.order.identity(self.left[name].pop(key), seed)
         about = {"column": column, "implementation": implementation, "seed": seed, "settings": asked}
         about["command"] = self.order.command(experiment, key)
-        unseen = set() if self.book.shows_weights(name) else {"W1"}
+        unseen = set() if self.book.shows_weights(name) and seed == self.order.seed else {"W1"}
         run = about | {quantity: value for quantity, value in result.items() if quantity not in unseen}
-        self._write(name, self.results.kept(name) | {key: run})
+        self._write(name, self._fitting(name) | {key: run})
 
     def _write(self, name, runs):
         self.changed |= self.results.keep(self.experiments[name], runs)

@@ -6,6 +6,9 @@ from pathlib import Path
 from errors import UserError
 from files import write_bytes
 
+# What tells the runs of an experiment apart.
+KEY = ("column", "implementation", "seed")
+
 
 class Results:
     """The files NAME.json under `path`."""
@@ -21,12 +24,12 @@ class Results:
         file = self.file(name)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-                raise ValueError("it is no result")
+            if not all({*KEY, "settings"} <= run.keys() for run in content["runs"]):
+                raise ValueError("a run of it is not whole")
             return content
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} can't be read: {' '.join(str(error).split())}; delete it, and it is made anew") from error
 
     def write(self, name, content):
@@ -39,7 +42,7 @@ class Results:
     def kept(self, name):
         """The finished runs of an experiment by key: (column, implementation, seed)."""
         content = self.read(name) or {"runs": []}
-        return {(run["column"], run["implementation"], run["seed"]): run for run in content["runs"]}
+        return {tuple(run[name] for name in KEY): run for run in content["runs"]}
 
     def keep(self, experiment, runs):
         """Writes the experiment as it is described now, with `runs`, a dict by key. Returns whether that changed anything."""

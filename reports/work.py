@@ -1,6 +1,7 @@
 """The tasks of a reproduction: stacks of trainings and gradient checks, each of which any process can do."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import time
@@ -14,12 +15,12 @@ import twins
 from errors import UserError
 from networks import NAMED
 from training import checkpoint, data
+from training.data import PARTS
 from training.evaluation import BINS, true_class_histogram
 from training.run import fitted, load_images, verify_first_batch
 from training.settings import Settings, plan
 from training.together import Together, alike
 
-PARTS = ("train", "val", "test")
 # So many trainings in a stack: more are no faster, and what two processes hold still fits a small machine.
 MOST = 12
 # CIFAR-10's, to tell how long a training takes before the images are there.
@@ -27,7 +28,7 @@ TRAINING_IMAGES = {"small": 10_000, "45000": 45_000, "49000": 49_000}
 # Updates between two signs of progress.
 OFTEN = 20
 
-# The networks whose gradient this process has verified.
+# The networks, with a penalty or without, whose gradient this process has verified.
 _verified = set()
 
 
@@ -68,9 +69,10 @@ class Stack:
         images = images_once(s.data, s.data_dir, s.split, s.images, s.normalise, s.seed if s.data == "synthetic" else 0)
         trainings = [fitted(settings, images) for settings in self.trainings]
         together = Together(trainings, self.device, self.record)
-        self._verify(trainings[0], together.stack.states()[0], images)
-        if self.unfinished.exists():
-            together.resume(checkpoint.read(self.unfinished))
+        self._verify(trainings, together.stack.states(), images)
+        with contextlib.suppress(UserError):  # it is damaged, or of images that have changed since: begin anew
+            if self.unfinished.exists():
+                together.resume(checkpoint.read(self.unfinished))
         unit, count = self._unit() * len(trainings), together.update
         tell(count * unit)
         placed = together.place(images, PARTS)
@@ -84,21 +86,27 @@ class Stack:
         if not together.ended:
             self._keep(together)
             return None
-        results = [
+        return [
             run_of(result, settings, state, placed["test"], self.device)
             for result, settings, state in zip(together.results(), trainings, together.stack.states(), strict=True)
         ]
-        self.unfinished.unlink(missing_ok=True)
-        return results
 
-    def _verify(self, settings, state, images):
-        """Raises WrongGradient where the gradient of the network is wrong; looked at once by each process."""
-        asked = settings.network, settings.implementation, settings.dtype
+    def _verify(self, trainings, states, images):
+        """Raises WrongGradient where the gradient of the network is wrong at the largest lambda, where a wrong penalty shows.
+
+        A process looks once at each network without a penalty, and once with one.
+        """
+        settings, state = max(zip(trainings, states, strict=True), key=lambda each: np.max(each[0].lam))
+        asked = settings.network, settings.implementation, settings.dtype, np.ndim(settings.lam), np.any(settings.lam)
         if asked not in _verified:
             found = verify_first_batch(settings, state, images, self.device, lambda entries: None)
             if found.verdict == "fail":
                 raise WrongGradient(found.as_json())
             _verified.add(asked)
+
+    def forget(self):
+        """Its results are kept: there is nothing to go on with."""
+        self.unfinished.unlink(missing_ok=True)
 
     def _keep(self, together):
         self.unfinished.parent.mkdir(parents=True, exist_ok=True)
@@ -126,14 +134,14 @@ def stacks(jobs, device, folder):
 
 
 def run_of(result, settings, state, test, device):
-    """A finished training as a dict for JSON: its records as columns, and what figures show of its end."""
+    """A finished training as a dict for JSON: its records as columns, and what figures show of its end (W1 as images)."""
     rows = result.pop("rows")
     measures = {part: columns([row[part] for row in rows]) for part in PARTS if rows and part in rows[0]}
     run = result | {"rows": {"update": [row["update"] for row in rows]} | measures}
     if result["diverged"] is None:
         twin = twins.training_twin(settings.implementation, settings.network, state, settings.dtype, device)
         run["probability_of_true_class"] = {"bins": BINS} | true_class_histogram(twin, test)
-        if settings.network.depth == 1 and settings.implementation == "manual" and settings.seed == 0:
+        if settings.network.depth == 1 and settings.implementation == "manual":
             run["W1"] = base64.b64encode(as_bytes(state["W1"]).tobytes()).decode()
     return run | {"seconds": round(run["seconds"], 3)}
 
@@ -163,6 +171,9 @@ class Check:
 
     def __str__(self):
         return "gradient check"
+
+    def forget(self):
+        """Nothing of it is left unfinished."""
 
     def __call__(self, tell, stopped):
         started = time.perf_counter()

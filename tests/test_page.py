@@ -469,11 +469,10 @@ REPRODUCED = [
         "title": f"title of {name}",
         "trains": True,
         "numbers": [
-            {"name": "val accuracy", "reported": 50.0, "low": 49, "high": 51},
-            {"name": "test loss", "reported": "-", "low": None, "high": None},
+            {"name": "val accuracy", "reported": 50.0, "low": 49, "high": 51, "why": why},
+            {"name": "test loss", "reported": "-", "low": None, "high": None, "why": ""},
         ],
         "doubts": ["who knows"],
-        "why": why,
         "runs": [
             {"column": "specified", "implementation": twin, "seed": 0, "seconds": 1.5, "command": ATTACK, "diverged": None}
             | {"commit": None, "environment": {"python": "3"}, "settings": {"data": "synthetic"}}

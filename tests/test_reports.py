@@ -63,7 +63,21 @@ reported = {{ {reported} }}
         ({"reported": '"val loss" = 3'}, r"x: val loss needs a tolerance-loss, or low and high"),
         ({"reported": '"val accuracy" = { value = "good" }'}, r"x: val accuracy needs a tolerance, or low and high"),
         ({"reported": '"val accuracy" = { size = 3 }'}, r"x: val accuracy: .*not size"),
+        (
+            {"reported": '"val accuracy best" = 3', "own": 'record = ["train"]'},
+            r"best' is taken over the updates: record",
+        ),
+        ({"own": 'also = { "val accuracy" = "?" }'}, r"x: 'val accuracy' is in reported and in also"),
+        ({"own": 'why = { "test accuracy" = "so" }'}, r"x: 'test accuracy' is none of val accuracy"),
+        ({"own": "why = 3"}, r"x: why is no table"),
+        ({"specified": 'network = "two-layer", out = "here"'}, r"x: --out says where, not what"),
         ({"own": "colour = 3"}, r"x: 'colour' is none of "),
+        ({"own": "[experiment]\ny = 3"}, r"can't be read"),
+        ({"own": 'like = "a"\n[shared.a]\nlike = "a"'}, r"x: like: there is no \[shared.a\]"),
+        (
+            {"own": '[figure.f]\nkind = "curves"\ntitle = ""\nexperiments = ["x"]\ncolumn = "run"'},
+            r"f: column 'run' is none of",
+        ),
         ({"own": 'like = "y"'}, r"x: like: there is no \[shared.y\]"),
         ({"own": 'record = ["all"]'}, r"x: record: 'all' is none of train, val, test"),
         ({"own": 'kind = "gradient-check"'}, r"x: a gradient check needs .*images"),
@@ -132,8 +146,8 @@ def experiment_of(specified, as_run=(), why="", tolerance=1.0, data="cifar10"):
         for twin, values in zip(("manual", "torch"), twins, strict=False)
         for seed, value in enumerate(values)
     ]
-    numbers = [number("val accuracy", 50.0, {"accuracy": tolerance}).as_json()]
-    about = {"name": "x", "report": "000", "title": "", "trains": True, "doubts": [], "why": why}
+    numbers = [number("val accuracy", 50.0, {"accuracy": tolerance}, why).as_json()]
+    about = {"name": "x", "report": "000", "title": "", "trains": True, "doubts": []}
     return about | {"numbers": numbers, "runs": runs}
 
 
@@ -172,6 +186,12 @@ def test_a_claim_on_several_experiments():
     ]
     assert not reproduction.claims_of(book, [a, c])[0][2]
     assert reproduction.claims_of(book, [a]) == []
+    assert reproduction.claims_of(book, [a, b | {"runs": []}]) == []
+    one_twin = b | {"runs": [run for run in b["runs"] if run["implementation"] == "torch"]}
+    assert reproduction.claims_of(book, [a, one_twin]) == [("close", {"torch": pytest.approx(1.5)}, True)]
+    for run in b["runs"]:
+        run["diverged"] = 7
+    assert reproduction.claims_of(book, [a, b]) == [("close", {"manual": None, "torch": None}, False)]
 
 
 @pytest.mark.parametrize("name", [name for name, each in BOOK.experiments.items() if not each.trains])
@@ -217,6 +237,12 @@ def test_every_number_is_met_or_explained():
     assert sum(found.values()) == 128
     assert found["open"] == found["to come"] == 0
     assert all(holds for _, _, holds in reproduction.claims_of(BOOK, committed()))
+
+
+@pytest.mark.parametrize(("name", "reported"), [("000-coarse-2", 52.28), ("000-coarse-4", 47.70), ("000-coarse-8", 41.46)])
+def test_report_000_comes_back_as_it_was_run(name, reported):
+    for values in reproduction.measured(RESULTS.read(name), "val accuracy", "as-run").values():
+        assert abs(values[0] - reported) <= 0.7
 
 
 def test_pages_are_those_of_the_results():

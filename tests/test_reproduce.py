@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import call
 
 import reproduce
-from manual import layers
+from manual import layers, losses
 from reports import catalogue
 from reports.orders import Order
-from reports.work import OFTEN, Stack
+from reports.work import Stack
+from training import checkpoint
 from training.together import Together
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +38,10 @@ def contents(folder, name):
 
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """The pages take longer than these trainings; the quick pass draws them once."""
-    monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: None)
+def undrawn(monkeypatch, request):
+    """The pages take longer than these trainings: only tests that look at them draw any; the quick pass draws them once."""
+    if "figures" not in request.keywords:
+        monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,10 @@ def quick(tmp_path_factory, drawn_once):
     """The folder of a quick pass of everything, and what was printed."""
     folder = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch, open(folder / "out", "w+") as out:
+        # What takes long and has tests of its own.
+        patch.setattr("reports.work.verify_first_batch", lambda *arguments: SimpleNamespace(verdict="pass"))
+        patch.setattr("reports.work._verified", set())
+        patch.setattr("reporting.reproduction_pages.write_png", lambda figure, path: path.write_bytes(b"drawn"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "argv", ["reproduce.py"])
         assert reproduce.main(["--quick", "--jobs", "1", "--results", str(folder)]) == 0
@@ -63,8 +71,7 @@ def test_quick_pass_of_every_experiment(quick):
     by_hand, torch = contents(folder, "004-9l-bn")["runs"][:2]
     assert by_hand["rows"]["update"] == [0, 10, 20]
     assert by_hand["rows"]["train"]["loss"] == pytest.approx(torch["rows"]["train"]["loss"], rel=1e-3)
-    assert by_hand["command"].startswith("python train.py nine-layer-bn --split 45000")
-    assert by_hand["command"].endswith("--implementation manual --data synthetic")
+    assert by_hand["command"] == "python reproduce.py --quick 004-9l-bn"
     assert {"README.md", "index.html", "figures"} <= {path.name for path in folder.iterdir()}
     assert {path.stem for path in (folder / "figures").iterdir()} == {figure.name for figure in BOOK.figures}
     assert not (folder / ".unfinished").exists()
@@ -137,21 +144,59 @@ def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_p
         assert contents(tmp_path, name) == contents(whole, name)
 
 
-def test_a_wrong_gradient_is_not_trained(monkeypatch, capsys, tmp_path):
+def wrong_linear(monkeypatch):
     right = layers.linear_backward
+    monkeypatch.setattr(layers, "linear_backward", lambda *a: [1.1 * right(*a)[0], right(*a)[1]])
 
-    def wrong(*arguments):
-        dW, db = right(*arguments)
-        return 1.1 * dW, db
 
-    monkeypatch.setattr(layers, "linear_backward", wrong)
+def wrong_penalty(monkeypatch):
+    """Report 000's bug. It does not show at lambda 0, where the first of these trainings is."""
+    right = losses.l2_penalty_backward
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam, out=None: right(W, lam / 2, out))
+
+
+@pytest.mark.parametrize("plant", [wrong_linear, wrong_penalty])
+def test_a_wrong_gradient_is_not_trained(monkeypatch, capsys, tmp_path, plant):
+    plant(monkeypatch)
     monkeypatch.setattr("reports.work._verified", set())
-    code, out, err = call(reproduce.main, capsys, "--quick", "000-fig3", "--jobs", 1, "--results", tmp_path)
+    code, out, err = call(reproduce.main, capsys, "--quick", "002-s2", "002-s3", "--jobs", 1, "--results", tmp_path)
     assert code == 1
     assert "W1" in out
     assert "FAIL" in out
-    assert err.endswith("two-layer is not trained: its gradient is wrong\n")
-    assert not json.loads((tmp_path / "000-fig3.json").read_text())["runs"]
+    assert err.endswith("one-layer is not trained: its gradient is wrong\n")
+    assert not json.loads((tmp_path / "002-s3.json").read_text())["runs"]
+
+
+def test_what_no_longer_fits_goes_when_its_successor_comes(monkeypatch, capsys, tmp_path):
+    """Seeds and twins that are not asked for now must not stay with settings of yesterday."""
+    arguments = ("--quick", "002-s1", "--jobs", 1, "--results", tmp_path)
+    assert call(reproduce.main, capsys, *arguments, "--seeds", 2)[0] == 0
+    experiment = BOOK.experiments["002-s1"]
+    changed = replace(experiment, columns={"specified": replace(experiment.columns["specified"], lam=0.5)})
+    book = replace(BOOK, experiments=BOOK.experiments | {"002-s1": changed})
+    monkeypatch.setattr(catalogue, "read", lambda: book)
+    assert call(reproduce.main, capsys, *arguments, "--implementation", "manual")[0] == 0
+    found = [(run["implementation"], run["seed"], run["settings"]["lam"]) for run in contents(tmp_path, "002-s1")["runs"]]
+    assert found == [("manual", 0, 0.5)]
+
+
+def test_results_on_other_images_are_left_alone(quick, capsys):
+    before = (quick[0] / "002-s1.json").read_text()
+    code, _, err = call(reproduce.main, capsys, "002-s1", "--results", quick[0])
+    assert code == 2
+    assert "holds runs on synthetic images, not cifar10; name another folder with --results" in err
+    assert (quick[0] / "002-s1.json").read_text() == before
+
+
+@pytest.mark.figures
+def test_pages_of_one_twin_and_another_seed(capsys, tmp_path):
+    names = ("002-s1", "003-bonus4", "000-fig3")
+    for twin, seed in (("torch", 0), ("manual", 3)):
+        options = ("--quick", *names, "--implementation", twin, "--seed", seed, "--jobs", 1, "--results", tmp_path / twin)
+        assert call(reproduce.main, capsys, *options)[0] == 0
+        drawn = {path.stem for path in (tmp_path / twin / "figures").iterdir()}
+        assert {"003-probability", "000-fig3"} <= drawn
+        assert ("002-weights" in drawn) == (twin == "manual")
 
 
 def test_list(quick, capsys, tmp_path):
@@ -190,27 +235,38 @@ def test_a_damaged_file_is_named(capsys, tmp_path):
     assert "000-fig3.json can't be read" in err
 
 
-def test_two_processes_do_what_one_does(quick, tmp_path):
-    """And Ctrl-C ends them: the first time it is pressed, the second time the command goes on."""
-    command = [sys.executable, "reproduce.py", "--quick", "002-s1", "000-overfit", "--jobs", "2", "--results", str(tmp_path)]
+def test_two_processes_stop_and_go_on(tmp_path):
+    """Ctrl-C goes to the command and its processes: no traceback, none left behind, and each goes on where it was."""
+    options = ["002-s1", "--data", "synthetic", "--seeds", "1", "--results", str(tmp_path)]
+    command = [sys.executable, "reproduce.py", *options, "--jobs", "2"]
     silent = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, "start_new_session": True}
-    with subprocess.Popen(command, **silent) as process:
-        while not (tmp_path / "000-overfit.json").exists():
-            time.sleep(0.05)
-        time.sleep(0.5)
+    # pytest-xdist's workers ignore SIGINT, and children would inherit it.
+    restore = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    with subprocess.Popen(command, **silent, preexec_fn=restore) as process:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob(".unfinished/*.safetensors"))) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "reproduce.py: interrupted"
     assert "Traceback" not in err
     with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+        while time.monotonic() < until:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    updates = [checkpoint.read(path).update for path in tmp_path.glob(".unfinished/*")]
+    assert all(0 < update < 800 for update in updates)
     finished = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "Traceback" not in finished.stderr
-    for name in ("002-s1", "000-overfit"):
-        for ours, theirs in zip(contents(tmp_path, name)["runs"], contents(quick[0], name)["runs"], strict=True):
-            assert ours["rows"]["update"] == theirs["rows"]["update"]
-            assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-5)
+    by_hand, torch = contents(tmp_path, "002-s1")["runs"]
+    assert by_hand["command"].startswith("python train.py one-layer --split small --schedule constant --epochs 40")
+    assert by_hand["command"].endswith("--implementation manual --data synthetic")
+    assert by_hand["rows"]["update"] == [*range(0, 801, 20)]
+    assert by_hand["test"]["loss"] == pytest.approx(torch["test"]["loss"], rel=0.05)
+    assert not list(tmp_path.glob(".unfinished/*"))
 
 
 @pytest.mark.cifar10
@@ -228,4 +284,4 @@ def test_stacks_tell_how_far_they_are():
     told = []
     stack = Stack((settings,), ("val",), "cpu", Path("nowhere"))
     stack(told.append, lambda: False)
-    assert sum(told) == pytest.approx(stack.work, rel=OFTEN / 20)
+    assert sum(told) == pytest.approx(stack.work)

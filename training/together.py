@@ -77,6 +77,7 @@ class Together:
                 if t == self.plan.updates:
                     break
                 if stopped():
+                    self.seconds = time.perf_counter() - started
                     return
                 self._update(parts["train"])
                 advance()
