@@ -155,7 +155,7 @@ def spread(experiments):
 def experiments_table(contents):
     """The terminal's table: a row for each number."""
     table = table_with(None, ("experiment", "number"), ("reported", "as specified", "", "as run", ""))
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for content in contents:
         for k, row in enumerate(rows_of(content)):
             cells = [text for column in ("specified", "as-run") for text in side_by_side(row.cells[column])]
