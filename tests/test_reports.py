@@ -72,7 +72,7 @@ reported = {{ {reported} }}
         ({"own": "why = 3"}, r"x: why is no table"),
         ({"specified": 'network = "two-layer", out = "here"'}, r"x: --out says where, not what"),
         ({"own": "colour = 3"}, r"x: 'colour' is none of "),
-        ({"own": "[experiment]\ny = 3"}, r"can't be read"),
+        ({"own": "[figure]\nf = 3"}, r"f: 3 is no table"),
         ({"own": 'like = "a"\n[shared.a]\nlike = "a"'}, r"x: like: there is no \[shared.a\]"),
         (
             {"own": '[figure.f]\nkind = "curves"\ntitle = ""\nexperiments = ["x"]\ncolumn = "run"'},
