@@ -38,8 +38,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def add_common_options(parser):
-    """--seed, --device, --data and --data-dir."""
+def add_common_options(parser, data="synthetic"):
+    """--seed, --device, --data and --data-dir; `data` says what --data is where it is not given."""
     parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parameters, images and batches (0)")
     parser.add_argument(
         "--device",
@@ -47,7 +47,7 @@ def add_common_options(parser):
         default="auto",
         help="where to compute; auto is a GPU, if there is one, for PyTorch alone",
     )
-    parser.add_argument("--data", choices=SOURCES, default="synthetic", help="images; synthetic needs no download (synthetic)")
+    parser.add_argument("--data", choices=SOURCES, default="synthetic", help=f"images; synthetic needs no download ({data})")
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where cifar10 or folder is (data)")
 
 

@@ -61,11 +61,13 @@ def parse(arguments):
         help=f"processes at work (one a core, up to {MOST_PROCESSES}; one with CUDA)",
     )
     add("--results", metavar="DIR", help="where the JSON files and pages are (results; runs/reproduce-DATA for other data)")
-    add_common_options(parser)
+    add_common_options(parser, "cifar10; synthetic with --quick")
     parser.set_defaults(data=None)
     options = parser.parse_args(arguments)
     if options.quick and options.data not in (None, "synthetic"):
         parser.error("--quick trains on synthetic images; drop --data")
+    if options.pages and options.list:
+        parser.error("--list and --pages are two commands; give one")
     if options.pages and options.experiments:
         parser.error("--pages writes the pages of all that is there; name no experiment")
     data = options.data or ("synthetic" if options.quick else "cifar10")
@@ -86,7 +88,9 @@ def main(arguments):
         return 0
     if not options.pages:
         try:
-            work(reproduction, options.jobs)
+            if not work(reproduction, options.jobs):
+                print(f"stopped; what is finished is kept in {results.path}, and the same command goes on", file=sys.stderr)
+                return 130
         except WrongGradient as wrong:
             (found,) = wrong.args
             show(network_table(found), *comparison_summary({"networks": [found], **found}))
@@ -104,16 +108,18 @@ def main(arguments):
 
 
 def work(reproduction, jobs):
-    """Does what is not finished, with a progress bar, or a line a task where nobody watches. Raises WrongGradient."""
+    """Does what is not finished, with a progress bar, or a line a task where nobody watches. Returns whether all is done.
+
+    Raises WrongGradient.
+    """
     total, processes = reproduction.begin(device_of, jobs)
     with interruptible() as stopped, progress_bar(TextColumn("{task.fields[experiments]} experiments left")) as bar:
         line = bar.add_task("training", total=total, experiments=reproduction.experiments_left)
         for task in reproduction.work(processes, lambda units: bar.advance(line, units), stopped):
             bar.update(line, experiments=reproduction.experiments_left)
             if bar.disable:
-                print(f"{task}: done, {reproduction.experiments_left} experiments left", file=sys.stderr)
-    if reproduction.experiments_left:
-        raise KeyboardInterrupt
+                print(f"{task}: done; experiments left: {reproduction.experiments_left}", file=sys.stderr)
+    return not reproduction.experiments_left
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 const run = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const BADGES = { specified: "pass", "as-run": "pass", open: "fail" };
-const COLUMNS = ["Experiment", "Number", "Reported",
+const COLUMNS = ["Experiment", "Number", "Reported", "Allowed",
   ...["specified", "as-run"].flatMap((column) => Object.values(run.twins).map((twin) => `${capital(run.columns[column])}: ${twin}`)), "Met"];
 
 function cellsOf(row, column) {
@@ -60,13 +60,13 @@ function buildReports() {
     for (const item of rows.filter(({ row }) => row.report === report)) {
       const { row } = item;
       const name = row.first ? opener(item) : element("span", { class: "repeated" }, row.experiment);
-      const contents = [name, row.number, row.reported, ...cellsOf(row, "specified"), ...cellsOf(row, "as-run"), badge(row.verdict)];
+      const contents = [name, row.number, row.reported, row.allowed, ...cellsOf(row, "specified"), ...cellsOf(row, "as-run"), badge(row.verdict)];
       item.node = element("tr", { role: "row", class: row.first ? "number-row first" : "number-row" },
-        ...contents.map((content, k) => element("td", { role: "cell", "data-label": COLUMNS[k], class: k > 1 && k < 7 ? "number" : null }, content)));
+        ...contents.map((content, k) => element("td", { role: "cell", "data-label": COLUMNS[k], class: k > 1 && k < 8 ? "number" : null }, content)));
       body.append(item.node);
     }
     const head = element("thead", { role: "rowgroup" }, element("tr", { role: "row" },
-      ...COLUMNS.map((label, k) => element("th", { role: "columnheader", scope: "col", class: k > 1 && k < 7 ? "number" : null }, label))));
+      ...COLUMNS.map((label, k) => element("th", { role: "columnheader", scope: "col", class: k > 1 && k < 8 ? "number" : null }, label))));
     const figures = run.figures.filter((figure) => figure.report === report).map(({ title, image }) =>
       element("figure", { class: "wide" }, element("img", { src: image, alt: title, loading: "lazy" }), element("figcaption", {}, title)));
     byId("reports").append(element("section", { "data-report": report }, element("h2", {}, `Report ${report}`),

@@ -30,6 +30,7 @@ class Row(NamedTuple):
     title: str
     number: str
     reported: str
+    allowed: str
     cells: dict
     verdict: str | None
     why: str
@@ -54,11 +55,12 @@ def verdict(content, number):
     """A key of VERDICTS, or None where the number is not counted."""
     if not number.counted:
         return None
-    if not content["runs"]:
-        return "to come"
+    found = {column: measured(content, number.name, column) for column in content["columns"]}
     for column in ("specified", "as-run"):
-        if met(number, measured(content, number.name, column)):
+        if met(number, found.get(column, {})):
             return column
+    if not all(found.values()):
+        return "to come"
     return "explained" if number.why else "open"
 
 
@@ -72,8 +74,18 @@ def rows_of(content):
         }
         reported = told(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
         number = in_words(each.name) if content["trains"] else each.name
-        rows.append(Row(content["name"], content["title"], number, reported, cells, verdict(content, each), each.why))
+        rows.append(
+            Row(content["name"], content["title"], number, reported, allowed(each), cells, verdict(content, each), each.why)
+        )
     return rows
+
+
+def allowed(number):
+    """Between what bounds the report's number is met, as text."""
+    if not number.counted:
+        return ""
+    low, high = (told(number.name, [bound], exact=False) for bound in (number.low, number.high))
+    return low if number.low == number.high else f"to {high}" if number.low == 0 else f"{low} to {high}"
 
 
 def in_words(name):
@@ -154,7 +166,7 @@ def spread(experiments):
 
 def experiments_table(contents):
     """The terminal's table: a row for each number."""
-    table = table_with(None, ("experiment", "number"), ("reported", "as specified", "", "as run", ""))
+    table = table_with(None, ("experiment", "number"), ("reported", "specified: NumPy", "PyTorch", "as run: NumPy", "PyTorch"))
     table.add_column("verdict", no_wrap=True)
     for content in contents:
         for k, row in enumerate(rows_of(content)):

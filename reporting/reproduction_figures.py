@@ -11,7 +11,7 @@ from PIL import Image
 from files import write_bytes
 from networks import IMAGE_SHAPE
 from reporting.figures import COLOURS, RIGHT, WRONG
-from reporting.reproduction import measured
+from reporting.reproduction import in_words, measured
 from training.data import CIFAR10_CLASSES
 
 PARTS = {"train": ("training", COLOURS[0]), "val": ("validation", COLOURS[1]), "test": ("test", COLOURS[2])}
@@ -54,8 +54,12 @@ def curves(contents, column):
     for row, content in zip(panels, contents, strict=True):
         for panel, quantity in zip(row, QUANTITIES, strict=True):
             plot_twins(panel, runs_in(content, column), quantity)
-        row[0].set_title(f"{content['name']}: {content['title']}", loc="left", fontsize="medium")
+        row[0].set_title(titled(content, column), loc="left", fontsize="medium")
     return with_legend(figure, panels)
+
+
+def titled(content, column):
+    return f"{content['name']}: {content['title']}{'' if column == 'specified' else ', as run'}"
 
 
 def losses(contents, column):
@@ -101,7 +105,7 @@ def weights(contents, column):
         run = next(run for run in runs_in(content, column).values() if "W1" in run)
         images = np.frombuffer(base64.b64decode(run["W1"]), np.uint8).reshape(-1, *IMAGE_SHAPE)  # (K, 3, 32, 32)
         names = CIFAR10_CLASSES if run["settings"]["data"] == "cifar10" else range(len(images))
-        part.suptitle(f"{content['name']}: {content['title']}", x=0.01, ha="left", fontsize="medium")
+        part.suptitle(titled(content, column), x=0.01, ha="left", fontsize="medium")
         for panel, image, name in zip(part.subplots(1, len(images)), images, names, strict=True):
             panel.imshow(image.transpose(1, 2, 0))
             panel.set_title(name, fontsize=8)
@@ -144,7 +148,7 @@ def lambdas(contents, column):
             if points:
                 style = {"linestyle": "", "marker": "o", "markersize": 4} if k else {"linestyle": line, "linewidth": 1.4}
                 panel.plot(*zip(*points, strict=True), color=colour, label=f"{label}, {twin}", **style)
-    panel.set(xlabel="lambda", ylabel="validation accuracy, %" if name.startswith("val accuracy") else name, xscale="log")
+    panel.set(xlabel="lambda", ylabel=f"{in_words(name)}, %", xscale="log")
     panel.grid(alpha=0.3)
     panel.legend(frameon=False, fontsize="small")
     return figure

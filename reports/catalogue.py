@@ -46,6 +46,7 @@ class Experiment:
         """All that tables and pages say of it, as a dict for JSON."""
         numbers = [each.as_json() for each in self.numbers]
         about = {"name": self.name, "report": self.report, "title": self.title, "trains": self.trains}
+        about["columns"] = list(self.columns)
         return about | {"numbers": numbers, "doubts": list(self.doubts)}
 
 

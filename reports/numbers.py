@@ -32,7 +32,7 @@ class Number:
 
     def met_by(self, value):
         """Whether a measured value, None where there is none, meets the report's."""
-        return value is not None and self.low <= value <= self.high
+        return value is not None and self.low <= round(value, 9) <= self.high
 
     def as_json(self):
         return asdict(self)

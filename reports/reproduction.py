@@ -59,7 +59,8 @@ class Reproduction:
     def begin(self, device_of, jobs):
         """Makes the tasks. Returns the work to do, in units, and how many processes shall do it."""
         for name in self.experiments:
-            self._write(name, self.results.kept(name))  # as it is described today
+            if kept := self.results.kept(name):
+                self._write(name, kept)  # as it is described today
         users, checks = defaultdict(list), {}
         for name, runs in self.left.items():
             for key, asked in runs.items():

@@ -468,6 +468,7 @@ REPRODUCED = [
         "report": name[:3],
         "title": f"title of {name}",
         "trains": True,
+        "columns": ["specified"],
         "numbers": [
             {"name": "val accuracy", "reported": 50.0, "low": 49, "high": 51, "why": why},
             {"name": "test loss", "reported": "-", "low": None, "high": None, "why": ""},

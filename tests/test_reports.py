@@ -131,6 +131,7 @@ def test_numbers_are_read_off_a_run():
 def test_what_meets_a_number():
     by_tolerance = number("val accuracy", 50.0, {"accuracy": 1.5})
     assert [by_tolerance.met_by(v) for v in (48.49, 48.5, 51.5, 51.51, None)] == [False, True, True, False, False]
+    assert number("test accuracy", 52.29, {"accuracy": 1.5}).met_by(0.5379 * 100)
     assert number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-8)
     assert not number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-6)
     assert number("allclose", {"value": False}, {}).met_by(False)
@@ -147,7 +148,8 @@ def experiment_of(specified, as_run=(), why="", tolerance=1.0, data="cifar10"):
         for seed, value in enumerate(values)
     ]
     numbers = [number("val accuracy", 50.0, {"accuracy": tolerance}, why).as_json()]
-    about = {"name": "x", "report": "000", "title": "", "trains": True, "doubts": []}
+    columns = ["specified", "as-run"] if as_run else ["specified"]
+    about = {"name": "x", "report": "000", "title": "", "trains": True, "doubts": [], "columns": columns}
     return about | {"numbers": numbers, "runs": runs}
 
 
@@ -260,7 +262,8 @@ def test_results_are_a_few_megabytes():
 
 def test_the_readme_shows_some_of_it():
     def rows(text):
-        return {re.sub(r" +", " ", line) for line in text.splitlines() if re.match(r"\| 00\d-", line)}
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+        return {tuple(row[2:10]) for row in cells if len(row) > 9 and re.match(r"\d|order", row[3])}
 
     readme_of_all = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Five reports again")[2]
     assert reproduction.headline(committed()) in " ".join(readme_of_all.split())
