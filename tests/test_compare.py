@@ -262,7 +262,7 @@ def test_cuda_where_there_is_none(monkeypatch, capsys):
 
 def test_nan_in_the_data(monkeypatch, capsys):
     honest = data.Data.normalise
-    monkeypatch.setattr(data.Data, "normalise", lambda self, images: honest(self, images) * np.nan)
+    monkeypatch.setattr(data.Data, "normalise", lambda self, part, rows: honest(self, part, rows=rows) * np.nan)
     code, _, err = call(compare.main, capsys, "one-layer")
     assert code == 2
     assert err.startswith("command: the data are not finite: image 0, pixel 0 is nan")
