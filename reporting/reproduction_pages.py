@@ -80,20 +80,12 @@ def facts(contents, book):
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     took = f"; they took, summed over the processes: {trained}" if trained else ""
     found.append(f"{len(alone):,} different runs, seeds {seeds}{took}.")
-    for made in kinds(run["environment"] for run in runs).items():
-        found.append(f"Made with {made}.")
+    environments = {", ".join(f"{name} {value}" for name, value in run["environment"].items()) for run in runs}
+    found += [f"Made with {each}." for each in sorted(environments)]
     commits = ", ".join(sorted({run["commit"] or "none" for run in runs}))
     found.append(f"Commits (+: with changes that were not committed): {commits}.")
     found.append(f"Images: {', '.join(sorted({run['settings']['data'] for run in runs}))}.")
     return found
-
-
-def kinds(dicts):
-    """How often each of them occurs, as text, the most frequent first."""
-    found = defaultdict(int)
-    for each in dicts:
-        found[", ".join(f"{name} {value}" for name, value in each.items())] += 1
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def report_table(members):
