@@ -16,6 +16,7 @@ from reporting.reproduction_pages import page, readme
 from reports import catalogue, measures
 from reports.measures import MEASURES
 from reports.numbers import ESCAPED, number, value_of
+from reports.orders import Order
 from reports.results import Results
 from training.settings import Settings
 
@@ -126,6 +127,23 @@ def test_numbers_are_read_off_a_run():
     assert value_of("train loss escape", RUN) == 20
     assert value_of("train loss escape", RUN | {"rows": {"update": [0], "train": {"loss": [ESCAPED]}}}) == float("inf")
     assert value_of("val accuracy", RUN | {"diverged": 7}) is None
+
+
+def test_what_a_finished_run_must_be_to_be_kept():
+    """The settings of today, every part recorded that is recorded today, and images of the same folder."""
+    experiment, key = BOOK.experiments["002-s1"], ("specified", "manual", 1)
+    order = Order()
+    run = {"diverged": None, "settings": order.identity(order.run(experiment, key), 1)}
+    run["rows"] = dict.fromkeys(("update", "train", "val", "test"))
+    assert order.fits(experiment, key, run)
+    assert not order.fits(experiment, key, run | {"rows": dict.fromkeys(("update", "train", "val"))})
+    assert order.fits(experiment, key, run | {"rows": {}, "diverged": 7})
+    assert not order.fits(experiment, ("specified", "manual", 2), run)
+    assert not order.fits(experiment, ("what-if", "manual", 1), run)
+    here, there = (Order(data="folder", data_dir=folder) for folder in ("here", "there"))
+    run["settings"] = here.identity(here.run(experiment, key), 1)
+    assert here.fits(experiment, key, run)
+    assert not there.fits(experiment, key, run)
 
 
 def test_what_meets_a_number():
