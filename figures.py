@@ -1,38 +1,8 @@
 #!/usr/bin/env python3
 """Draw the figures of training runs again, or of several runs side by side."""
 
-from pathlib import Path
-
-from commands import Parser, run
-from errors import UserError
-from reporting.figures import draw
-from training.run_folder import RunFolder
-
-EXAMPLES = """\
-examples:
-  python figures.py runs/two-layer-manual-1                       again, also while it trains
-  python figures.py runs/one-layer-manual-1 runs/one-layer-sigmoid-manual-1 --out softmax-beside-sigmoid
-"""
-
-
-def main(arguments):
-    parser = Parser(__doc__, EXAMPLES)
-    parser.add_argument("runs", nargs="+", metavar="DIR", help="folders that train.py wrote")
-    parser.add_argument("--out", metavar="DIR", help="where the figures go (the folder of a single run)")
-    options = parser.parse_args(arguments)
-    if len(options.runs) > 1 and options.out is None:
-        parser.error("figures of several runs need a folder of their own: --out DIR")
-    out = Path(options.out or options.runs[0])
-    runs = [RunFolder(path) for path in options.runs]
-    for folder in runs:
-        folder.settings()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out} can't be made ({error.strerror}); name another folder") from error
-    print("\n".join(str(out / name) for name in draw(runs, out)))
-    return 0
-
+from gradcheck.command import run
+from lab.cli.figures import main
 
 if __name__ == "__main__":
     run(main)

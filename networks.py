@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from errors import UserError
+from gradcheck.errors import UserError
 
 LOSSES = ("softmax", "sigmoid")
 # Red, green, blue; rows; columns.

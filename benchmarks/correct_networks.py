@@ -14,10 +14,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.random_networks import draw
-from commands import Parser, progress_bar, run, whole_number
-from files import check_writable, write_json
-from gradcheck.words import failures
-from reporting.tables import comparison_summary, markdown, network_table, show
+from gradcheck.command import Parser, progress_bar, run, whole_number
+from gradcheck.report.files import check_writable, write_json
+from gradcheck.report.sentences import failures
+from gradcheck.report.tables import comparison_summary, markdown, network_table, show
 
 EXAMPLES = """\
 examples:

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from rich.progress import track
 
-import twins
 from benchmarks.peers import Peers, network_cost, one_thread
 from gradcheck import check_network
-from gradcheck.network import NetworkSubject
+from gradcheck.report.tables import markdown
+from gradcheck.subjects.network import NetworkSubject
+from lab import twins
 from networks import NAMED, Network, lambda_per_layer, nonzero_state
-from reporting.tables import markdown
 
 LAMS = (0.0, 0.01)
 ORACLES = ("central-difference", "complex-step")

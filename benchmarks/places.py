@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-import compare
-import twins
 from benchmarks.example_bugs import WORDS
 from benchmarks.peers import Peers, network_cost
+from lab import twins
+from lab.cli import compare
+from lab.data import datasets
 from manual import mlp
 from networks import NAMED, nonzero_state
-from training import data
 
 BATCH = 20
 
@@ -29,7 +29,7 @@ class NetworkPlace:
         self.network, self.seed = network, seed
         # Another for each layer, or the peers could not see a gradient that takes the lambda of a wrong one.
         self.lam = tuple(0.01 * layer for layer in range(1, network.depth + 1))
-        images = data.load("synthetic", None, "45000", seed)
+        images = datasets.load("synthetic", None, "45000", seed)
         self.batch = compare.draw_batch(images, SimpleNamespace(batch_size=BATCH, seed=seed))
         self.hand, _ = twins.build(network, nonzero_state(network, seed=seed))
         tensors = [torch.from_numpy(array) for array in self.batch]

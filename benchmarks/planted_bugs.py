@@ -14,12 +14,12 @@ from benchmarks import example_bugs
 from benchmarks.bugs import BUGS
 from benchmarks.peers import NAMES
 from benchmarks.places import ExamplePlace, NetworkPlace
-from commands import Parser, progress_bar, run, whole_number
-from errors import UserError
-from files import check_writable, write_json
+from gradcheck.command import Parser, progress_bar, run, whole_number
+from gradcheck.errors import UserError
+from gradcheck.report.files import check_writable, write_json
+from gradcheck.report.tables import markdown
+from lab.data import datasets
 from networks import NAMED
-from reporting.tables import markdown
-from training import data
 
 EXAMPLES = """\
 examples:
@@ -134,7 +134,7 @@ def main(arguments):
     if not places:
         raise UserError("none of these bugs is planted there")
     rows, control, slow = [], [], not options.without_slow
-    drawn_once = patch.object(data, "draw_synthetic", functools.cache(data.draw_synthetic))
+    drawn_once = patch.object(datasets, "draw_synthetic", functools.cache(datasets.draw_synthetic))
     with drawn_once, progress_bar() as progress:
         bar = progress.add_task("", total=sum(len(seeds) + len(bugs) for _, _, seeds, bugs in places))
         for name, at, seeds, bugs in places:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-import twins
 from gradcheck import check_network
+from lab import twins
 from networks import LOSSES, Network, initial_state, moved_off_zeros
 
 # Multiplications that one network may cost a single oracle, about; a network over it gets narrower layers.

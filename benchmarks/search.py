@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from gradcheck.report.tables import markdown
+from lab.training.run import Run, fitted, load_images
+from lab.training.run_folder import RunFolder
+from lab.training.settings import Settings
+from lab.training.stacked import Together
 from networks import NAMED
-from reporting.tables import markdown
-from training.run import Run, fitted, load_images
-from training.run_folder import RunFolder
-from training.settings import Settings
-from training.together import Together
 
 CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
 CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn") for twin in ("manual", "torch")]

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from rich.progress import track
 
-import twins
 from benchmarks.random_networks import draw
-from gradcheck.check import ENTRYWISE, derivative_sizes, estimate, examine, nothing, tensor_row
-from gradcheck.network import NetworkSubject
+from gradcheck.examine import ENTRYWISE, derivative_sizes, estimate, examine, nothing, tensor_row
+from gradcheck.report.tables import markdown
+from gradcheck.subjects.network import NetworkSubject
+from lab import twins
 from networks import NAMED, nonzero_state
-from reporting.tables import markdown
 
 ERRORS = (1e-3, 1e-6, 1e-9)
 LAMS = (0.0, 0.01)

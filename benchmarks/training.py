@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from rich.progress import track
 
-import twins
+from gradcheck.report.tables import markdown
+from lab import twins
+from lab.training.evaluation import Placed, evaluate
 from networks import NAMED, initial_state
-from reporting.tables import markdown
-from training.evaluation import Placed, evaluate
 
 IMAGES, BATCH, ROUNDS, UPDATES = 10_000, 100, 9, 50
 LAM, LR = 0.005, 0.01

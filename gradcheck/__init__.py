@@ -3,11 +3,11 @@
 The diagnosis alone knows what batch norm's looks like: it says which path of it is missing.
 """
 
-from gradcheck.anyone import assert_gradients_match, check, load_pair
-from gradcheck.check import ENTRYWISE, ORACLES, CheckResult
-from gradcheck.layered import Layers
-from gradcheck.network import check_network
-from gradcheck.pair import Pair, of_function
+from gradcheck.api import assert_gradients_match, check, load_pair
+from gradcheck.examine import ENTRYWISE, ORACLES, CheckResult
+from gradcheck.subjects.layered import Layers
+from gradcheck.subjects.network import check_network
+from gradcheck.subjects.pair import Pair, of_function
 from gradcheck.verdict import overall
 
 __all__ = [

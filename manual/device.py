@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from errors import UserError
+from gradcheck.errors import UserError
 
 
 def array_module(device):

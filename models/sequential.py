@@ -5,7 +5,7 @@ from itertools import zip_longest
 import torch
 from torch import nn
 
-from errors import UserError
+from gradcheck.errors import UserError
 from networks import Network
 
 

@@ -9,10 +9,10 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-import twins
-from gradcheck.network import chain_of
+from gradcheck.subjects.network import chain_of
+from lab import twins
+from lab.data import datasets
 from networks import Network, nonzero_state
-from training import data
 
 # Tests run in one process a core: each takes one thread, and so do the commands that they start.
 torch.set_num_threads(1)
@@ -49,9 +49,9 @@ def cifar10_dir():
 def drawn_once():
     """The synthetic images are drawn once for all tests of a module, not at each call of a command."""
     drawn = {}
-    original = data.draw_synthetic
+    original = datasets.draw_synthetic
     patch = pytest.MonkeyPatch()
-    patch.setattr(data, "draw_synthetic", lambda seed: drawn[seed] if seed in drawn else drawn.setdefault(seed, original(seed)))
+    patch.setattr(datasets, "draw_synthetic", lambda seed: drawn.get(seed) or drawn.setdefault(seed, original(seed)))
     yield
     patch.undo()
 
@@ -78,7 +78,7 @@ def narrow(network):
 
 def call(main, capsys, *arguments):
     """A command called in this process: (exit code, standard output, standard error)."""
-    from commands import run
+    from gradcheck.command import run
 
     argv, sys.argv = sys.argv, ["command", *map(str, arguments)]
     try:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from errors import UserError
 from gradcheck import check
-from gradcheck.words import failures
+from gradcheck.errors import UserError
+from gradcheck.report.sentences import failures
 
 
 def real(array):

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from conftest import call, narrow
 
-import compare
 from benchmarks.bugs import BUGS
 from benchmarks.places import arguments
-from gradcheck import oracles
+from gradcheck.derivations import network_oracles as oracles
+from lab.cli import compare
+from lab.data import datasets
 from manual import layers, losses
 from networks import NAMED
-from training import data
 
 ROOT = Path(__file__).parent.parent
 # Layers of 4 units, so that a transposed product fits; W1 is 4x3072 all the same.
@@ -31,7 +31,7 @@ SIGMOID = ("--hidden", "4", "--loss", "sigmoid")
 
 @pytest.fixture(autouse=True)
 def drawn_once(monkeypatch):
-    monkeypatch.setattr(data, "draw_synthetic", functools.cache(data.draw_synthetic))
+    monkeypatch.setattr(datasets, "draw_synthetic", functools.cache(datasets.draw_synthetic))
 
 
 def failing_tensors(result):
@@ -261,8 +261,8 @@ def test_cuda_where_there_is_none(monkeypatch, capsys):
 
 
 def test_nan_in_the_data(monkeypatch, capsys):
-    honest = data.Data.normalise
-    monkeypatch.setattr(data.Data, "normalise", lambda self, part, rows: honest(self, part, rows=rows) * np.nan)
+    honest = datasets.Data.normalise
+    monkeypatch.setattr(datasets.Data, "normalise", lambda self, part, rows: honest(self, part, rows=rows) * np.nan)
     code, _, err = call(compare.main, capsys, "one-layer")
     assert code == 2
     assert err.startswith("command: the data are not finite: image 0, pixel 0 is nan")

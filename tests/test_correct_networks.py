@@ -6,8 +6,8 @@ from conftest import call
 from benchmarks import correct_networks
 from benchmarks.random_networks import SPECIAL, draw
 from benchmarks.single_entries import named_subject, plant, random_subjects
-from gradcheck.network import chain_of
-from gradcheck.words import failures
+from gradcheck.report.sentences import failures
+from gradcheck.subjects.network import chain_of
 from networks import NAMED
 
 # Multiplications that a network of the tests may cost: those of the command may cost fifty times as many.

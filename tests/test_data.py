@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from errors import UserError
-from training import cifar10, data, synthetic
+from gradcheck.errors import UserError
+from lab.data import cifar10, datasets, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def test_synthetic_bytes_are_always_the_same(drawn):
 
 
 def test_splits_and_normalisation(drawn, monkeypatch):
-    monkeypatch.setattr(data, "draw_synthetic", lambda seed: drawn)
+    monkeypatch.setattr(datasets, "draw_synthetic", lambda seed: drawn)
     (images, labels), (test_images, _), _ = drawn
     sizes = {}
-    for split in data.SPLITS:
-        loaded = data.load("synthetic", None, split)
+    for split in datasets.SPLITS:
+        loaded = datasets.load("synthetic", None, split)
         train, val = loaded.train, loaded.val
         sizes[split] = len(train.labels), len(val.labels), len(loaded.test.labels)
         n = len(train.labels)
@@ -51,7 +51,7 @@ def test_splits_and_normalisation(drawn, monkeypatch):
 
 def test_normalisations(drawn, monkeypatch):
     """By hand: whose mean and deviation each image is normalised by."""
-    monkeypatch.setattr(data, "draw_synthetic", lambda seed: drawn)
+    monkeypatch.setattr(datasets, "draw_synthetic", lambda seed: drawn)
     (images, _), (test_images, _), _ = drawn
     files = np.split(images, 5)
     cut = {"train": slice(9000), "val": slice(9000, None)}
@@ -68,18 +68,18 @@ def test_normalisations(drawn, monkeypatch):
         "scalar": scalar | {"test": (test_images - images.mean()) / images.std()},
     }
     for normalisation, parts in expected.items():
-        loaded = data.load("synthetic", None, "45000", normalisation=normalisation)
+        loaded = datasets.load("synthetic", None, "45000", normalisation=normalisation)
         for name, X in parts.items():
             np.testing.assert_allclose(loaded.normalise(name), X, rtol=1e-9, atol=1e-12, err_msg=f"{normalisation} {name}")
         np.testing.assert_allclose(loaded.normalise("val", rows=slice(3, 5)), parts["val"][3:5], rtol=1e-9, atol=1e-12)
     # `small` validates on the second file.
-    small = data.load("synthetic", None, "small", normalisation="each-file")
+    small = datasets.load("synthetic", None, "small", normalisation="each-file")
     np.testing.assert_allclose(small.normalise("val"), by(files[1], files[1]), rtol=1e-9, atol=1e-12)
 
 
 def test_pixel_that_never_varies_becomes_zero():
-    part = data.Part(np.full((4, 3072), 7, np.uint8), np.zeros(4, np.int64))
-    X = data.Data(part, part, part, ("a",), part.images, 0).normalise("train")
+    part = datasets.Part(np.full((4, 3072), 7, np.uint8), np.zeros(4, np.int64))
+    X = datasets.Data(part, part, part, ("a",), part.images, 0).normalise("train")
     assert (X == 0).all()
 
 
@@ -93,7 +93,7 @@ def write_images(folder, classes=("cat", "dog"), each=12, size=(32, 32)):
 
 def test_folder(tmp_path):
     write_images(tmp_path)
-    loaded = data.load("folder", tmp_path, "45000")
+    loaded = datasets.load("folder", tmp_path, "45000")
     assert loaded.classes == ("cat", "dog")
     assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [18, 2, 4]
     assert set(loaded.train.labels) == {0, 1}
@@ -107,7 +107,7 @@ def test_folder(tmp_path):
 def test_folder_with_train_and_test(tmp_path):
     write_images(tmp_path / "train", each=10)
     write_images(tmp_path / "test", each=3)
-    loaded = data.load("folder", tmp_path, "small")
+    loaded = datasets.load("folder", tmp_path, "small")
     assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [4, 4, 6]
 
 
@@ -125,7 +125,7 @@ def test_folder_with_train_and_test(tmp_path):
 def test_folder_that_cannot_be_used(tmp_path, prepare, message):
     prepare(tmp_path)
     with pytest.raises(UserError, match=message) as error:
-        data.load("folder", tmp_path)
+        datasets.load("folder", tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -276,13 +276,13 @@ def test_folder_that_cannot_be_written_still_loads(small_cifar10, monkeypatch, c
 
 @pytest.mark.cifar10
 def test_real_cifar10(cifar10_dir):
-    loaded = data.load("cifar10", cifar10_dir, "45000")
+    loaded = datasets.load("cifar10", cifar10_dir, "45000")
     assert [len(part.labels) for part in (loaded.train, loaded.val, loaded.test)] == [45_000, 5_000, 10_000]
     assert loaded.classes[:3] == ("airplane", "automobile", "bird")
     published = CIFAR10(cifar10_dir)
     for row in (0, 44_999):
         assert (loaded.train.images[row] == published.data[row].transpose(2, 0, 1).ravel()).all()
     assert loaded.val.labels.tolist() == published.targets[45_000:]
-    small = data.load("cifar10", cifar10_dir, "small")
+    small = datasets.load("cifar10", cifar10_dir, "small")
     assert small.train.labels.tolist() == published.targets[:10_000]
     assert small.val.labels.tolist() == published.targets[10_000:20_000]

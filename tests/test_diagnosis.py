@@ -7,7 +7,7 @@ import pytest
 from conftest import SMALL, Problem
 
 from gradcheck import check_network
-from gradcheck.words import worst_in_full
+from gradcheck.report.sentences import worst_in_full
 
 LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
 
@@ -97,7 +97,7 @@ def test_signals_are_those_of_the_network():
 
 def test_an_error_of_an_oracle_is_no_bug_of_hand(problem, monkeypatch):
     """Hand is PyTorch's gradient, and the complex step's is another: nothing is diagnosed, and nothing raises."""
-    network = importlib.import_module("gradcheck.network")
+    network = importlib.import_module("gradcheck.subjects.network")
 
     def doubled(*arguments, honest=network.complex_step):
         found = honest(*arguments)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import call
 
-import compare
 from benchmarks.example_bugs import BUGS, EXAMPLES, WORDS, load
+from lab.cli import compare
 
 CORRECT = ("layer_norm", "attention", "convolution", "lstm_cell", "custom_function")
 ORACLES = {"autograd", "complex-step", "central-difference"}

@@ -9,12 +9,13 @@ import torch
 from conftest import SMALL, Problem
 
 import gradcheck
-from errors import UserError
-from gradcheck import check_network, oracles, verdict
+from gradcheck import check_network, verdict
+from gradcheck.derivations import network_oracles as oracles
+from gradcheck.derivations.network_oracles import central_difference, complex_step
+from gradcheck.derivations.plain import difference_quotients
+from gradcheck.errors import UserError
 from gradcheck.guard import watch
-from gradcheck.oracles import central_difference, complex_step
-from gradcheck.plain import difference_quotients
-from gradcheck.rounding import SAFETY, rounding_uncertainty, var_mean
+from gradcheck.rounding.stochastic import SAFETY, rounding_uncertainty, var_mean
 from manual.mlp import cost
 from networks import NAMED, Network, lambda_per_layer
 
@@ -83,7 +84,7 @@ def test_uncertainty_covers_the_error_of_central_differences(network):
 def test_pieces_cover_every_entry_once(monkeypatch):
     p = Problem(SMALL["bn"])
     whole = complex_step(p.chain, "W1", all_entries(p.chain, "W1"), [0.1], ignore).derivative
-    monkeypatch.setattr(gradcheck.chain, "PIECE", 100)
+    monkeypatch.setattr(gradcheck.derivations.chain, "PIECE", 100)
     assert len(list(p.chain.pieces("W1", np.arange(42)))) == 6
     pieces = complex_step(p.chain, "W1", all_entries(p.chain, "W1"), [0.1], ignore).derivative
     np.testing.assert_allclose(pieces, whole, rtol=1e-12, atol=1e-16)

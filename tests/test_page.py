@@ -16,12 +16,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-import compare
+from gradcheck.report.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
+from lab.cli import compare
+from lab.output.reproduction_pages import page as reproduction_page
+from lab.output.search_page import search_page
+from lab.reports.catalogue import Catalogue, Picture
 from manual import losses
-from reporting.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
-from reporting.reproduction_pages import page as reproduction_page
-from reporting.search_page import search_page
-from reports.catalogue import Catalogue, Picture
 
 pytestmark = pytest.mark.browser
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from errors import UserError
 from gradcheck import Layers, check, of_function
-from gradcheck.blackbox import PairSubject
-from gradcheck.differences import Differences
-from gradcheck.pair import Calls, Pair
+from gradcheck.derivations.differences import Differences
+from gradcheck.errors import UserError
+from gradcheck.report.sentences import failures
+from gradcheck.subjects.black_box import PairSubject
+from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.verdict import VERDICTS
-from gradcheck.words import failures
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((7, 4))

@@ -14,10 +14,10 @@ import pytest
 import torch
 from conftest import SMALL, Problem, call
 
-import compare
-from errors import UserError
 from gradcheck import assert_gradients_match, check, check_network
+from gradcheck.errors import UserError
 from gradcheck.guard import bits, generators
+from lab.cli import compare
 
 ROOT = Path(__file__).parent.parent
 
@@ -146,7 +146,7 @@ def test_what_a_pair_prints_does_not_spoil_the_json(capsys, tmp_path):
 
 def test_pairs_in_different_folders_import_their_own_modules(capsys, tmp_path):
     """Also one that is named as one of ours."""
-    source = "import errors, helper, models.net\nassert 'site-packages' not in errors.__file__\n" + PAIR
+    source = "import helper, networks, models.net\nassert 'site-packages' not in networks.__file__\n" + PAIR
     source = source.replace("w = rng.standard_normal((3, 4))", "w = rng.standard_normal((3, 4)) * helper.SIZE")
     paths = []
     for size in (1, 1000):
@@ -154,16 +154,16 @@ def test_pairs_in_different_folders_import_their_own_modules(capsys, tmp_path):
         (folder / "models").mkdir(parents=True)
         (folder / "models" / "__init__.py").touch()
         (folder / "models" / "net.py").write_text("SIZE = " + str(size))
-        (folder / "errors.py").write_text("OWN = True")
+        (folder / "networks.py").write_text("OWN = True")
         (folder / "helper.py").write_text(f"SIZE = {size}")
-        (folder / "mine.py").write_text(f"import models.net\nassert models.net.SIZE == {size}\n{source}assert errors.OWN")
+        (folder / "mine.py").write_text(f"import models.net\nassert models.net.SIZE == {size}\n{source}assert networks.OWN")
         paths += ["--pair", folder / "mine.py"]
-    import errors
     import models
+    import networks
 
     code, _, err = call(compare.main, capsys, *paths, "--oracles", "complex-step")
     assert (code, err) == (0, "")
-    assert sys.modules["errors"] is errors
+    assert sys.modules["networks"] is networks
     assert sys.modules["models"] is models
     assert not any(str(tmp_path) in path for path in sys.path)
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from errors import UserError
+from gradcheck.errors import UserError
+from lab.output import reproduction
+from lab.output.reproduction_figures import draw
+from lab.output.reproduction_pages import page, readme
+from lab.reports import catalogue, measures
+from lab.reports.measures import MEASURES
+from lab.reports.numbers import ESCAPED, number, value_of
+from lab.reports.orders import Order
+from lab.reports.results import Results
+from lab.training.settings import Settings
 from networks import NAMED
-from reporting import reproduction
-from reporting.reproduction_figures import draw
-from reporting.reproduction_pages import page, readme
-from reports import catalogue, measures
-from reports.measures import MEASURES
-from reports.numbers import ESCAPED, number, value_of
-from reports.orders import Order
-from reports.results import Results
-from training.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 BOOK = catalogue.read()

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import pytest
 from conftest import call
 
-import reproduce
+from lab.cli import reproduce
+from lab.reports import catalogue
+from lab.reports.orders import Order
+from lab.reports.work import Stack
+from lab.training import checkpoint
+from lab.training.stacked import Together
 from manual import layers, losses
-from reports import catalogue
-from reports.orders import Order
-from reports.work import Stack
-from training import checkpoint
-from training.together import Together
 
 ROOT = Path(__file__).parent.parent
 BOOK = catalogue.read()
@@ -50,9 +50,9 @@ def quick(tmp_path_factory, drawn_once):
     folder = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch, open(folder / "out", "w+") as out:
         # What takes long and has tests of its own.
-        patch.setattr("reports.work.verify_first_batch", lambda *arguments: SimpleNamespace(verdict="pass"))
-        patch.setattr("reports.work._verified", set())
-        patch.setattr("reporting.reproduction_pages.write_png", lambda figure, path: path.write_bytes(b"drawn"))
+        patch.setattr("lab.reports.work.verify_first_batch", lambda *arguments: SimpleNamespace(verdict="pass"))
+        patch.setattr("lab.reports.work._verified", set())
+        patch.setattr("lab.output.reproduction_pages.write_png", lambda figure, path: path.write_bytes(b"drawn"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "argv", ["reproduce.py"])
         assert reproduce.main(["--quick", "--jobs", "1", "--results", str(folder)]) == 0
@@ -158,7 +158,7 @@ def wrong_penalty(monkeypatch):
 @pytest.mark.parametrize("plant", [wrong_linear, wrong_penalty])
 def test_a_wrong_gradient_is_not_trained(monkeypatch, capsys, tmp_path, plant):
     plant(monkeypatch)
-    monkeypatch.setattr("reports.work._verified", set())
+    monkeypatch.setattr("lab.reports.work._verified", set())
     code, out, err = call(reproduce.main, capsys, "--quick", "002-s2", "002-s3", "--jobs", 1, "--results", tmp_path)
     assert code == 1
     assert "W1" in out

@@ -16,21 +16,21 @@ import optuna
 import pytest
 from conftest import call
 
-import search
-import twins
-from errors import UserError
+from gradcheck.errors import UserError
+from lab import twins
+from lab.cli import search
+from lab.data.datasets import Data, Part
+from lab.searching import board as boards
+from lab.searching.board import Board, Job, open_storage
+from lab.searching.ranking import Candidate, as_good, noise, ranked
+from lab.searching.search import key
+from lab.searching.space import SAMPLERS, Dimension, coarse_points, dimension, fine_points, settings_at
+from lab.training import checkpoint
+from lab.training.run import Run, fitted, load_images
+from lab.training.run_folder import RunFolder
+from lab.training.settings import Settings
+from lab.training.stacked import Together, alike
 from networks import NAMED, Network, initial_state
-from searching import board as boards
-from searching.board import Board, Job, open_storage
-from searching.ranking import Candidate, as_good, noise, ranked
-from searching.search import key
-from searching.space import SAMPLERS, Dimension, coarse_points, dimension, fine_points, settings_at
-from training import checkpoint
-from training.data import Data, Part
-from training.run import Run, fitted, load_images
-from training.run_folder import RunFolder
-from training.settings import Settings
-from training.together import Together, alike
 
 ROOT = Path(__file__).parent.parent
 TINY = ("--hidden", "4", "--step-size", "4", "--cycles", "1", "--final-cycles", "1", "--split", "small", "--verify", "off")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradcheck import check
-from gradcheck.taylor import DIRECTIONS, STEPS, taylor_test, unit_directions
+from gradcheck.derivations.taylor import DIRECTIONS, STEPS, taylor_test, unit_directions
 
 SHAPE = (3, 4)
 w = np.random.default_rng(0).standard_normal(SHAPE)

@@ -15,18 +15,18 @@ import torch
 from conftest import call
 from safetensors.numpy import load_file
 
-import figures
 import manual.mlp
-import train
-import twins
-from commands import device_of
+from lab import twins
+from lab.cli import figures, train
+from lab.data import datasets
+from lab.options import device_of
+from lab.training import checkpoint
+from lab.training.loop import LARGEST_COST
+from lab.training.run import Run, first_relu, fitted, load_images
+from lab.training.run_folder import RunFolder
+from lab.training.settings import Settings
 from manual import layers, losses
 from networks import NAMED, Network, nonzero_state
-from training import checkpoint, data
-from training.loop import LARGEST_COST
-from training.run import Run, first_relu, fitted, load_images
-from training.run_folder import RunFolder
-from training.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 TINY = ("--hidden", "4", "--updates", "30", "--record-every", "10", "--step-size", "10")
@@ -562,8 +562,8 @@ def test_a_checkpoint_that_is_not_whole(capsys, out, broken):
 def test_other_data_are_not_gone_on_with(monkeypatch, capsys, out):
     trained(capsys, out, *QUICK)
     (out / "result.json").unlink()
-    original = data.draw_synthetic
-    monkeypatch.setattr(data, "draw_synthetic", lambda seed: original(seed + 1))
+    original = datasets.draw_synthetic
+    monkeypatch.setattr(datasets, "draw_synthetic", lambda seed: original(seed + 1))
     code, _, err = call(train.main, capsys, "--resume", out)
     assert code == 2
     assert "the data are not those that the run began with" in err

@@ -9,17 +9,17 @@ from conftest import SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import twins
-from errors import UserError
+from gradcheck.errors import UserError
+from lab import twins
+from lab.data import datasets
+from lab.training.batches import Batches
+from lab.training.drift import apart
+from lab.training.evaluation import Placed, evaluate, probability_of_class, true_class_histogram
+from lab.training.run import Run, fitted, load_images
+from lab.training.run_folder import RunFolder
+from lab.training.schedules import cyclical, step_decay
+from lab.training.settings import Settings, plan
 from networks import NAMED, Network, initial_state, nonzero_state
-from training import data
-from training.apart import apart
-from training.batches import Batches
-from training.evaluation import Placed, evaluate, probability_of_class, true_class_histogram
-from training.run import Run, fitted, load_images
-from training.run_folder import RunFolder
-from training.schedules import cyclical, step_decay
-from training.settings import Settings, plan
 
 
 @settings(max_examples=30)
@@ -279,7 +279,7 @@ def test_evaluation_in_chunks_is_evaluation(network, monkeypatch):
     for name in ("manual", "torch"):
         twin = twins.training_twin(name, network, nonzero_state(network), "float64")
         whole = twin.evaluate(twin.array(X), twin.array(y), 0.1)
-        monkeypatch.setattr("training.evaluation.CHUNK", 10)
+        monkeypatch.setattr("lab.training.evaluation.CHUNK", 10)
         np.testing.assert_allclose(evaluate(twin, Placed(twin.array(X), twin.array(y)), 0.1), whole, rtol=1e-12)
         counts = true_class_histogram(twin, Placed(twin.array(X), twin.array(y)))
         assert sum(counts["right"]) == round(whole.accuracy * 23)
@@ -318,7 +318,7 @@ def test_settings_survive_json():
 def test_images_limits_the_training_part_and_its_moments():
     few = load_images(Settings(NETWORK, images=100))
     assert len(few.train.labels) == 100
-    whole = data.load("synthetic", "data")
+    whole = datasets.load("synthetic", "data")
     np.testing.assert_allclose(few.normalise("train").mean(axis=0), 0, atol=1e-12)
     assert few.normalise("val").mean() != whole.normalise("val").mean()
     assert len(few.val.labels) == len(whole.val.labels)

@@ -12,7 +12,7 @@ from torch import nn
 
 import manual
 import models
-from errors import UserError
+from gradcheck.errors import UserError
 from models.sequential import from_sequential
 from networks import NAMED, Network, initial_state, lambda_per_layer, nonzero_state, weight_std
 

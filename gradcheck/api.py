@@ -1,0 +1,116 @@
+"""The check of anyone's pair, as a function, as an assertion for tests, and from a file."""
+
+import inspect
+import os
+import runpy
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from gradcheck.errors import UserError
+from gradcheck.examine import ORACLES, examine, nothing
+from gradcheck.faults import raised
+from gradcheck.guard import watch
+from gradcheck.report.sentences import failures
+from gradcheck.subjects.black_box import BUDGET, PairSubject
+from gradcheck.subjects.layered import LayeredSubject
+from gradcheck.subjects.pair import Calls, Pair, check_pair
+
+
+def check(
+    parameters,
+    cost,
+    gradients,
+    reference=None,
+    layers=None,
+    *,
+    name="pair",
+    oracles=ORACLES,
+    seed=0,
+    budget=BUDGET,
+    advance=nothing,
+    pictures=False,
+):
+    """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`; see `Pair` for these five.
+
+    `seed` draws samples and directions; `budget` are the seconds that the oracles may take before entries are sampled.
+    Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked.
+    """
+    unknown = [oracle for oracle in oracles if oracle not in ORACLES] if not isinstance(oracles, str) else [oracles]
+    if unknown:
+        raise UserError(f"oracles has {unknown[0]!r}; it has to be a list of {', '.join(ORACLES)}")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed is {seed!r}; it has to be a whole number from 0")
+    calls = Calls(Pair(parameters, cost, gradients, reference, layers))
+    with watch(calls.kept, calls.restore) as changed:
+        subject = PairSubject(name, calls, seed, budget) if layers is None else LayeredSubject(name, calls, seed)
+        result = examine(subject, oracles, advance, seed, pictures)
+    return result.with_faults([f"the check may only read {each}, which changed" for each in changed])
+
+
+def assert_gradients_match(parameters, cost, gradients, reference=None, layers=None, *, seed=0, budget=BUDGET):
+    """Raises AssertionError unless `check` of the same arguments passes; returns its CheckResult.
+
+    The message has each wrong tensor with an entry, both values, the oracle, the likely bug, and a line that runs it again.
+    """
+    __tracebackhide__ = True
+    result = check(parameters, cost, gradients, reference, layers, seed=seed, budget=budget)
+    if result.verdict != "pass":
+        again = run_again(inspect.stack()[1], seed)
+        raise AssertionError("\n".join(["the gradient is " + wrong(result), *failures(result.as_json()), again]))
+    return result
+
+
+def wrong(result):
+    return "wrong" if result.verdict == "fail" else "not verified"
+
+
+def run_again(caller, seed):
+    """A line for a shell that runs the assertion again, from the test that it stands in or the file that called it."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    command = ["-m", "pytest", test] if test else [caller.filename]
+    return f"run it again: {shlex.join(['python', *command])}  # {Path(caller.filename).name} line {caller.lineno}, seed={seed}"
+
+
+def load_pair(path):
+    """The Pair that a file defines. The file is run, with the rights of whoever asks for it.
+
+    Raises UserError where it is missing, raises itself, or lacks a name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; --pair takes a Python file with parameters, cost and gradients")
+    try:
+        with imports_from(path.parent.resolve()):
+            names = runpy.run_path(str(path), run_name=path.stem)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{path} can't be run: {raised(error)}") from error
+    missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
+    if missing:
+        raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
+    pair = Pair(**{name: names.get(name) for name in Pair._fields})
+    try:
+        check_pair(pair)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return pair
+
+
+@contextmanager
+def imports_from(folder):
+    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has."""
+    own = {path.stem for path in (*folder.glob("*.py"), *(init.parent for init in folder.glob("*/__init__.py")))}
+    hidden = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own and folder not in Path(getattr(module, "__file__", None) or "/").parents
+    }
+    for name in hidden:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.update(hidden)

@@ -1,0 +1,1 @@
+"""Independent derivations of a gradient. None of them runs the backward pass under test."""

@@ -1,0 +1,1 @@
+"""Which bug makes a gradient wrong in the way that it is."""

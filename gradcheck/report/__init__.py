@@ -1,0 +1,1 @@
+"""A result as sentences, as tables, and as a page."""

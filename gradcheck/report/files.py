@@ -1,0 +1,51 @@
+"""Result files: written whole or not at all."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from gradcheck.errors import UserError
+
+
+def check_writable(path):
+    """Raises UserError now where `write_json(path)` would fail later. "-" is standard output."""
+    if path == "-":
+        return
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a file that can be written; name another, or - for standard output")
+    try:
+        partial = temporary(path)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"{path} can't be written ({error.strerror}); name a file in a folder that can") from error
+
+
+def write_json(path, result):
+    """Writes `result` to the file `path`, whole or not at all, or to standard output for "-"."""
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path, content):
+    """Writes the file under a temporary name and renames it: whoever looks sees the old one or the new one."""
+    path = Path(os.path.realpath(path))
+    partial = temporary(path)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror}); make room and run again") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def temporary(path):
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -1,0 +1,183 @@
+"""The result of a comparison as tables in a terminal, from the dict that the JSON file holds."""
+
+from itertools import zip_longest
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gradcheck.report.sentences import ALONE, failures, number
+
+SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
+STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
+
+
+TABLE_WIDTH, WIDEST = 80, 1000
+LONGEST_NAME = 24
+
+
+def show(*parts):
+    """Prints tables and marked-up sentences, in colour on a terminal, without the blanks that pad a line.
+
+    Rendered first and printed then: rich itself answers a closed pipe with exit code 1.
+    """
+    console = Console(highlight=False)
+    # Long names make a table wider than the terminal: better folded lines than numbers cut off.
+    widths = [
+        console.measure(part, options=console.options.update(max_width=WIDEST)).maximum
+        for part in parts
+        if isinstance(part, Table)
+    ]
+    console.width = max(console.width, TABLE_WIDTH, *widths)
+    with console.capture() as rendered:
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, str))
+    print("\n".join(line.rstrip() for line in rendered.get().splitlines()), flush=True)
+
+
+def comparison_summary(result):
+    """What stands below the tables of the networks: one row each, if there are several, and the verdict in a sentence."""
+    networks = result["networks"]
+    return ([summary_table(networks)] if len(networks) > 1 else []) + [conclusion(result)]
+
+
+def network_table(network):
+    """One row for each tensor and oracle: the worst entry, nearest to its tolerance or furthest past it."""
+    table = table_with(
+        f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
+        left=("tensor", "oracle"),
+        right=("entries", "error", "allowed", "at", "hand", "oracle"),
+    )
+    table.add_column("verdict")
+    for quantity in network["forward"]:
+        cells = worst_cells(quantity)
+        table.add_row(quantity["name"], "forward", "", *cells, styled(quantity["verdict"], quantity["verdict"]))
+    for tensor in network["tensors"]:
+        oracles = [(SHORT[oracle], worst_cells(found)) for oracle, found in tensor["oracles"].items()]
+        if tensor["taylor"]:
+            oracles.append(("Taylor", taylor_cells(tensor["taylor"])))
+        size = f"{tensor['entries']:,}"
+        for name, entries, verdict, oracle in zip_longest((tensor["name"],), (size,), tensor_verdict(tensor), oracles):
+            short, cells = oracle or ("", ("",) * 5)
+            table.add_row(shortened(name), short, entries, *cells, verdict)
+    return table
+
+
+def summary_table(networks):
+    """One row a network: the worst relative error of each oracle, and the verdict."""
+    oracles = [oracle for oracle in SHORT if any(oracle in t["oracles"] for network in networks for t in network["tensors"])]
+    table = table_with(
+        "All networks: worst relative error",
+        ("network",),
+        ("entries verified", *(SHORT[oracle] for oracle in oracles), "kinks"),
+    )
+    table.add_column("verdict")
+    for network in networks:
+        worst = [worst_error(t["oracles"][oracle] for t in network["tensors"] if oracle in t["oracles"]) for oracle in oracles]
+        kinks = sum(tensor["kink"] for tensor in network["tensors"])
+        table.add_row(
+            escape(network["name"]),
+            verified(network["tensors"]),
+            *worst,
+            f"{kinks:,}",
+            styled(network["verdict"], network["verdict"]),
+        )
+    return table
+
+
+def conclusion(result):
+    """The verdict of the run in a sentence; for a failure, which tensors failed and why; what was not done as it should."""
+    lines = []
+    for network in result["networks"]:
+        lines += [styled(f"{network['name']}: {note}", "note") for note in network["notes"]]
+        for line in failures(network):
+            verdict = line.split(":")[0]
+            lines.append(styled(line, verdict) if verdict in STYLE else escape(line))
+        lines += [escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"])]
+    tensors = [tensor for network in result["networks"] for tensor in network["tensors"]]
+    outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
+    if outvoted:
+        lines.append(f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}")
+    kinks = sum(tensor["kink"] for tensor in tensors)
+    if kinks:
+        lines.append(
+            f"kink: at {kinks:,} entries the difference stencil crossed a kink; they are verified by a smaller step, by "
+            "another oracle, or lie between the one-sided derivatives"
+        )
+    sampled = [tensor for tensor in tensors if tensor["directions"]]
+    directions = f", and {sum(t['directions']['checked'] for t in sampled):,} random directions" if sampled else ""
+    total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
+    hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
+    lines.append(styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"]))
+    return "\n".join(lines)
+
+
+def table_with(title, left, right):
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+    table.title_style = "bold"
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def worst_cells(found):
+    """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
+    worst = found["worst"]
+    index = ",".join(str(i) for i in worst["index"])
+    return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 4) for k in ("manual", "reference"))
+
+
+def taylor_cells(taylor):
+    """The slopes of the Taylor test in place of an error; 2 is what they should be."""
+    slopes = [f"{each['slope']:.2f}" for each in taylor["directions"] if each["slope"] is not None]
+    return f"slope {min(slopes)}" if slopes else "slope -", "", "", "", ""
+
+
+def taylor_reasons(network):
+    """Why the Taylor test of some tensors is inconclusive: a line for each reason."""
+    by_reason = {}
+    for tensor in network["tensors"]:
+        if tensor["taylor"] and tensor["taylor"]["verdict"] == "inconclusive":
+            by_reason.setdefault(tensor["taylor"]["reason"], []).append(tensor["name"])
+    return [f"Taylor test inconclusive for {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def shortened(name):
+    """A name as a cell of a table, which shows no markup and leaves room for the other columns."""
+    return escape(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…") if name else name
+
+
+def tensor_verdict(tensor):
+    """The verdict, and on the next line how many entries it concerns."""
+    verdict = tensor["verdict"]
+    if verdict in ("fail", "undecided"):
+        entries = [styled(f"{tensor[verdict]:,}", verdict)] if tensor[verdict] else []
+        return [styled(verdict.upper(), verdict), *entries]
+    kinks = [styled(f"{tensor['kink']:,} kink", "pass")] if tensor["kink"] else []
+    return [styled("pass", "pass"), *kinks]
+
+
+def verified(tensors):
+    """ "154,160 of 154,160": entries that passed, of all."""
+    return f"{sum(t['pass'] + t['kink'] for t in tensors):,} of {sum(t['entries'] for t in tensors):,}"
+
+
+def worst_error(found):
+    errors = [oracle["max_rel_error"] for oracle in found]
+    return "-" if not errors else number(None if None in errors else max(errors))
+
+
+def styled(text, verdict):
+    return f"[{STYLE[verdict]}]{escape(text)}[/]"
+
+
+def markdown(rows):
+    """Rows of text, the first of them the head, as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
+    return "\n".join(
+        "| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    )

@@ -1,0 +1,1 @@
+"""How far rounding may move each entry of a gradient, measured by stochastic arithmetic."""

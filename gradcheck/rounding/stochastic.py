@@ -1,0 +1,210 @@
+"""How far two correct gradients may differ: the uncertainty that floating-point rounding alone leaves in each entry.
+
+It is measured by stochastic arithmetic (Vignes 2004). PyTorch computes cost and gradients again with the parameters, the
+input and every intermediate result, forward and backward, changed by one rounding unit, up or down at random. The largest
+change of an entry over DRAWS such runs and its last digit, times SAFETY, is the error that is rounding and no bug. Changing the
+intermediate results too is what shows the cancellations inside a backward pass: P - Y where the network is sure, and the
+bias before a batch norm, whose gradient is a sum that cancels to exactly 0.
+"""
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch._decomp import get_decompositions
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from gradcheck.rounding.numpy_noise import Noise
+
+# Half a unit in the last place of 1: what rounding to nearest may change.
+UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
+# Were the noise Gaussian, an entry's largest change of 16 falls below a tenth of its standard deviation once in 1e17 entries.
+DRAWS, ATTEMPTS = 16, 256
+SAFETY = 32
+
+aten = torch.ops.aten
+# PyTorch computes these in one piece; rounding happens inside, so they are taken apart.
+IN_ONE_PIECE = get_decompositions(
+    [
+        aten.native_batch_norm,
+        aten.native_batch_norm_backward,
+        aten._log_softmax,
+        aten._log_softmax_backward_data,
+        aten.binary_cross_entropy_with_logits,
+    ]
+)
+SUMS = (aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
+# With the places of their two factors.
+PRODUCTS = {aten.dot.default: (0, 1), aten.mv.default: (0, 1), aten.mm.default: (0, 1), aten.bmm.default: (0, 1)} | {
+    aten.addmv.default: (1, 2),
+    aten.addmm.default: (1, 2),
+    aten.baddbmm.default: (1, 2),
+}
+
+
+# They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
+NAMES = (
+    "amax amin max min maximum minimum median sort topk clamp clamp_min clamp_max abs neg where index index_select gather clone"
+)
+NAMES += (
+    " _to_copy full full_like ones ones_like zeros zeros_like new_zeros new_full scatter max_pool2d_with_indices cat stack relu"
+)
+EXACT = {getattr(aten, name) for name in NAMES.split() if hasattr(aten, name)}
+
+
+def var_mean(x, dim=None, *, correction=None, keepdim=False):
+    """As `torch.var_mean`, in pieces: the rounding of the mean moves all that is centred by it."""
+    mean = x.mean(dim, keepdim=True)
+    centred = x - mean
+    degrees = x.numel() // mean.numel() - (1 if correction is None else correction)
+    var = (centred * centred).sum(dim, keepdim=keepdim) / degrees
+    return var, mean.reshape(var.shape)
+
+
+IN_ONE_PIECE[aten.var_mean.correction] = var_mean
+
+
+def chooses(tensor):
+    """Whether it holds choices, truth values or indices, and no results."""
+    return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def partial_sums(x, dims):
+    """The sums of x over `dims` as a loop passes them: an array like x, each entry the sum of those up to it."""
+    last = tuple(range(-len(dims), 0))
+    moved = x.movedim(dims, last)
+    return moved.flatten(-len(dims)).cumsum(-1).reshape(moved.shape).movedim(last, dims)
+
+
+def drift(A, B):
+    """How far, in units, the roundings of its partial sums take each entry of A (..., n, k) times B (..., k, m): (..., n, m).
+
+    Partial sums that grow evenly to S and are rounded at random move it by sqrt(k / 3) |S|. Where the terms have mixed signs
+    they do not grow like that, and the noise of the terms themselves shows more: the share of S in the sum of |terms| says so.
+    """
+    S, of_sizes = A @ B, A.abs() @ B.abs()  # (..., n, m)
+    share = S.abs() / of_sizes.clamp(min=torch.finfo(S.dtype).tiny)  # (..., n, m)
+    return (A.shape[-1] / 3) ** 0.5 * share * S.abs()  # (..., n, m)
+
+
+class RoundingNoise(TorchDispatchMode):
+    """Changes every floating result inside it by one `unit`, relatively; with `unit` 0 it only takes note.
+
+    `patterns` are the sign patterns of the ReLUs, the results of comparisons and the indices that were chosen.
+    """
+
+    def __init__(self, unit, generator):
+        super().__init__()
+        self.unit, self.generator, self.patterns = unit, generator, []
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        """Nothing is compiled in here; PyTorch would import its compiler, two seconds, to say so."""
+        return False
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function in IN_ONE_PIECE:
+            with self:
+                return IN_ONE_PIECE[function](*arguments, **(keywords or {}))
+        if function in SUMS and self.unit and arguments[0].is_floating_point() and arguments[0].ndim:
+            arguments = (self.changed_on_the_way(*arguments[:2]), *arguments[1:])
+        out = function(*arguments, **(keywords or {}))
+        if function in PRODUCTS and self.unit and out.is_floating_point():
+            A, B = (arguments[place] for place in PRODUCTS[function])
+            out = out + 2 * self.unit * self.signs(out) * drift(A, B)
+        if function is aten.relu.default:
+            self.patterns.append(out > 0)
+        self.patterns += [each for each in tree_leaves(out) if isinstance(each, torch.Tensor) and chooses(each)]
+        if not self.computes(function):
+            return out
+        # A tree of one leaf without the tree: most results are.
+        return self.change(out) if isinstance(out, torch.Tensor) else tree_map_only(torch.Tensor, self.change, out)
+
+    def computes(self, function):
+        """Views, copies, fills and choices round nothing; results written in place belong to somebody else."""
+        rounds = not function.is_view and function.overloadpacket not in EXACT
+        return self.unit and rounds and not function._schema.is_mutable
+
+    def change(self, out):
+        return out * self.signs(out).mul_(2 * self.unit).add_(1) if out.is_floating_point() or out.is_complex() else out
+
+    def changed_on_the_way(self, x, dims=None):
+        """x such that its sum over `dims`, by default all, is one in which each partial sum was rounded."""
+        return x + 2 * self.unit * self.signs(x) * partial_sums(x, tuple(dims or range(x.ndim)))
+
+    def signs(self, x):
+        dtype = x.real.dtype if x.is_complex() else x.dtype
+        return torch.randint(0, 2, x.shape, generator=self.generator, dtype=dtype).mul_(2).sub_(1).to(x.device)
+
+
+def rounding_uncertainty(evaluate, inputs, dtype):
+    """The uncertainty of each quantity that `evaluate(inputs) -> dict of arrays` returns, as a dict of arrays of their shapes.
+
+    `evaluate` computes with PyTorch, in `dtype`; `inputs` is a dict of float64 arrays. Infinity says that nothing is known:
+    every run switched a ReLU, or a result was not finite.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def run(inputs, unit):
+        with RoundingNoise(unit, generator) as noise:
+            return evaluate(inputs), noise.patterns
+
+    return over_draws(run, inputs, dtype)
+
+
+def rounding_uncertainty_of_numpy(evaluate, inputs, dtype, fell_back=lambda error: None):
+    """The same for an `evaluate` that computes with NumPy.
+
+    Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed, and
+    `fell_back(error)` is called with what was raised.
+    """
+    rng = np.random.default_rng(1)
+
+    def run(inputs, unit, noisy=True):
+        noise = Noise(unit, rng)
+        arrays = {name: array.astype(dtype) for name, array in inputs.items()}
+        values = evaluate({name: noise.array(array) for name, array in arrays.items()} if noisy else arrays)
+        return {name: np.array(value, np.float64) for name, value in values.items()}, noise.patterns
+
+    try:
+        return over_draws(run, inputs, dtype)
+    except Exception as error:
+        found = over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
+        fell_back(error)
+        return found
+
+
+def over_draws(run, inputs, dtype):
+    """The uncertainty from DRAWS of `run(inputs, unit) -> values, patterns`, with the inputs changed by one unit each time.
+
+    A run that switches a ReLU has another gradient, not a rounded one, and is drawn again.
+    """
+    rng, unit = np.random.default_rng(0), UNIT[dtype]
+    # Many small operations: threads would only wait for each other.
+    with threadpool_limits(1):
+        exact, patterns = run(inputs, 0)
+        largest, draws = {name: np.zeros(np.shape(value)) for name, value in exact.items()}, 0
+        for _ in range(ATTEMPTS):
+            changed = {name: array * (1 + 2 * unit * rng.choice([-1.0, 1.0], array.shape)) for name, array in inputs.items()}
+            values, switched = run(changed, unit)
+            if not same(switched, patterns):
+                continue
+            for name, value in values.items():
+                largest[name] = np.maximum(largest[name], np.abs(value - exact[name]))
+            draws += 1
+            if draws == DRAWS:
+                break
+    return {name: allowed(largest[name] if draws else np.inf, exact[name], unit) for name in exact}
+
+
+def same(ours, theirs):
+    """Whether two lists of boolean arrays are equal."""
+    pairs = zip(ours, theirs, strict=False)
+    return len(ours) == len(theirs) and all(a.shape == b.shape and bool((a == b).all()) for a, b in pairs)
+
+
+def allowed(change, value, unit):
+    """SAFETY times the change seen and the last digit of the value; infinity where either is not finite."""
+    with np.errstate(invalid="ignore"):
+        uncertainty = SAFETY * (change + unit * np.abs(value))
+    return np.where(np.isfinite(uncertainty), uncertainty, np.inf)

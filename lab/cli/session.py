@@ -1,0 +1,42 @@
+"""What commands that train share: the check of the gradient before it, and Ctrl-C."""
+
+import signal
+from contextlib import contextmanager
+
+from gradcheck.command import progress_bar
+from gradcheck.report.tables import comparison_summary, network_table, show
+from lab.output.training import verification_sentence
+
+
+def verified(started, quiet=False):
+    """Whether no entry of a run's gradient is wrong: said in a line unless `quiet`; shown as compare.py does where one is."""
+    if started.settings.verify == "off":
+        show("[bold yellow]--verify off: THE GRADIENT IS NOT VERIFIED; nothing says that this backward pass is right[/]")
+        return True
+    with progress_bar() as bar:
+        task = bar.add_task("verifying the gradient", total=None)
+        result = started.verify(lambda entries: bar.advance(task, entries))
+    if result.verdict == "pass":
+        if not quiet:
+            show(f"[green]verified:[/] {verification_sentence(result.as_json())}")
+        return True
+    show(network_table(result.as_json()), *comparison_summary({"networks": [result.as_json()], **result.as_json()}))
+    return result.verdict != "fail"
+
+
+@contextmanager
+def interruptible():
+    """Ctrl-C (and SIGTERM) inside only make the function that this yields return true; a second Ctrl-C interrupts."""
+    received = []
+
+    def receive(number, frame):
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signals = signal.SIGINT, signal.SIGTERM
+    previous = [signal.signal(number, receive) for number in signals]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The data sets, their splits and their normalisation."""

@@ -1,0 +1,136 @@
+"""The figures of training runs, from their files alone: curves, weights as images, how probable the true class is."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from gradcheck.report.files import write_bytes
+from lab.output.training import twins_of
+from lab.training.settings import plan
+from networks import IMAGE_PIXELS, IMAGE_SHAPE
+
+# Colours that people with any colour vision tell apart (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+RIGHT, WRONG = COLOURS[:2]
+AXES = {"cost": "cost", "loss": "loss", "accuracy": "accuracy", "lr": "learning rate"}
+
+
+def draw(runs, path):
+    """Draws what the files of `runs` (RunFolders) hold into the folder `path`. Returns the names of the files.
+
+    Several runs stand in one figure: their curves in the same panels, the rest side by side.
+    """
+    figures = {"curves.png": curves(runs)}
+    if any("apart" in row for run in runs for row in run.rows()):
+        figures["apart.png"] = apart(runs)
+    if all(run.read_result() for run in runs):
+        figures["probability.png"] = probability(runs)
+        if all(shows_images(run.settings().network) for run in runs):
+            figures["weights.png"] = weights(runs)
+    for name, figure in figures.items():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=120)
+        write_bytes(path / name, drawn.getvalue())
+    return list(figures)
+
+
+def shows_images(network):
+    return network.depth == 1 and network.inputs == IMAGE_PIXELS
+
+
+def curves(runs):
+    """Cost, loss, accuracy and learning rate against updates: training full, validation dashed, a second twin as dots."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    panels = dict(zip(AXES, figure.subplots(2, 2).flat, strict=True))
+    for run, colour in zip(runs, COLOURS * len(runs), strict=False):
+        rows = run.rows()
+        names = dict.fromkeys(name for row in rows for name in twins_of(row))  # a run may have gone on in the other twin
+        for twin, name in enumerate(names):
+            found = [(row["update"], twins_of(row)[name]) for row in rows if name in twins_of(row)]
+            updates = [update for update, _ in found]
+            for part, label in (("train", "training"), ("val", "validation")):
+                words = [run.path.name if len(runs) > 1 else "", name if len(names) > 1 else "", label]
+                style = {"color": colour if part == "train" or len(runs) > 1 else WRONG, "label": " ".join(filter(None, words))}
+                style |= (
+                    {"linestyle": "-" if part == "train" else "--"}
+                    if twin == 0
+                    else {"linestyle": "", "marker": "." if part == "train" else "x"}
+                )
+                for quantity in ("cost", "loss", "accuracy"):
+                    panels[quantity].plot(updates, [measures[part][quantity] for _, measures in found], **style)
+        settings = run.settings()
+        rate = plan(settings, settings.images).lr
+        panels["lr"].plot([rate(t) for t in range(rows[-1]["update"] + 1 if rows else 0)], color=colour, drawstyle="steps-post")
+    for quantity, panel in panels.items():
+        panel.set(xlabel="updates", ylabel=AXES[quantity])
+        panel.grid(alpha=0.3)
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        panel.set_ylim(bottom=0)
+    panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    handles, labels = panels["cost"].get_legend_handles_labels()
+    columns = 4 if len(runs) == 1 else 2  # the names of runs are long
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
+    return figure
+
+
+def apart(runs):
+    """How far apart two twins are, relative, against updates; nothing is drawn where they are equal."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    panel = figure.subplots()
+    with_distances = [run for run in runs if any("apart" in row for row in run.rows())]
+    for run, style in zip(with_distances, ("-", "--", ":", "-.") * len(runs), strict=False):
+        rows = [row for row in run.rows() if "apart" in row]
+        for quantity, colour in zip(("logits", "cost", "weights"), COLOURS, strict=False):
+            distances = [row["apart"][quantity] or np.nan for row in rows]
+            label = f"{run.path.name} {quantity}" if len(runs) > 1 else quantity
+            panel.plot([row["update"] for row in rows], distances, style, marker=".", color=colour, label=label)
+    panel.set(xlabel="updates", ylabel="relative distance of the twins", yscale="log")
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    panel.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize="small")
+    return figure
+
+
+def probability(runs):
+    """How probable the network holds the true class of each test image, right and wrong predictions apart."""
+    found = [(run, name, result) for run in runs for name, result in twins_of(run.read_result()).items()]
+    figure = Figure(figsize=(1 + 4.5 * len(found), 4), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for panel, (run, name, result) in zip(panels, found, strict=True):
+        histogram = result["probability_of_true_class"]
+        edges = np.linspace(0, 1, histogram["bins"] + 1)
+        for key, colour in (("right", RIGHT), ("wrong", WRONG)):
+            counts = histogram[key]
+            panel.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=f"predicted {key} ({sum(counts):,})")
+        network = run.settings().network
+        panel.set_title(f"{named(run, runs)}{network.name}, {name}: {network.loss}", fontsize="medium")
+        panel.set(xlabel="probability of the true class", xlim=(0, 1))
+        panel.legend(frameon=False)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("test images")
+    panels[0].set_ylim(top=1.25 * panels[0].get_ylim()[1])  # room for the legend above the highest bar
+    return figure
+
+
+def named(run, runs):
+    """The name of a run where there are others."""
+    return f"{run.path.name}\n" if len(runs) > 1 else ""
+
+
+def weights(runs):
+    """Each row of W1 of a one-layer network as an image, one row of images a twin; each image uses its own full range."""
+    found = [(run, name, state) for run in runs for name, state in run.read_checkpoint().states.items()]
+    rows = len(found[0][2]["W1"])
+    figure = Figure(figsize=(1.2 * rows, 1.75 * len(found)), layout="constrained")
+    for part, (run, name, state) in zip(np.atleast_1d(figure.subfigures(len(found), 1)), found, strict=True):
+        part.suptitle(
+            f"{named(run, runs)}W1 of {run.settings().network.name}, {name}, lambda {run.settings().lam}", fontsize=10
+        )
+        for panel, row, title in zip(part.subplots(1, rows), state["W1"], run.read_result()["classes"], strict=True):
+            image = row.reshape(IMAGE_SHAPE).transpose(1, 2, 0)  # (32, 32, 3)
+            panel.imshow((image - image.min()) / (np.ptp(image) or 1))
+            panel.set_title(title if len(title) <= 12 else f"{title[:11]}…", fontsize=8)
+            panel.axis("off")
+    return figure

@@ -1,0 +1,77 @@
+"""A training run in sentences and a table, from the dicts that its files hold."""
+
+from gradcheck.report.sentences import number
+from gradcheck.report.tables import SHORT, table_with, verified, worst_error
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def plan_sentence(run):
+    """What is about to happen, in one line."""
+    s, plan = run.settings, run.plan
+    rate = f"{s.lr_min:g} to {s.lr_max:g}" if s.schedule == "cyclical" else f"{s.lr:g}"
+    start = f", from update {run.progress.update:,}" if run.progress.update else ""
+    images = f"{len(run.images.train.labels):,} images of {s.data}"
+    return (
+        f"{s.network.name}, {s.implementation}, {s.dtype} on {run.device}: {images} in "
+        f"batches of {plan.batch_size:,}, {plan.updates:,} updates ({plan.updates / plan.per_epoch:g} epochs){start}, "
+        f"{s.schedule} lr {rate}, lambda {s.lam}"
+    )
+
+
+def verification_sentence(network):
+    """What the check before the first update found; `network` is a network of compare's JSON."""
+    oracles = network["tensors"][0]["oracles"]
+    errors = (f"{SHORT[o]} {worst_error(t['oracles'][o] for t in network['tensors'])}" for o in oracles)
+    return f"{verified(network['tensors'])} entries in {network['seconds']:.1f} s; worst relative error: {', '.join(errors)}"
+
+
+def record_line(row, updates):
+    """A record as a line of text, for a run that nobody watches."""
+    parts = "  ".join(
+        f"{part} loss {row[part]['loss']:.4f} cost {row[part]['cost']:.4f} accuracy {row[part]['accuracy']:.2%}"
+        for part in ("train", "val")
+    )
+    apart = f"  apart: {distances(row['apart'])}" if "apart" in row else ""
+    return f"{row['update']:>{len(str(updates))}}/{updates}  lr {row['lr']:.2e}  {parts}{apart}"
+
+
+def result_table(result):
+    """Loss, cost and accuracy of each part; of each twin if there are two."""
+    table = table_with(f"{result['network']}, {result['updates']:,} updates", ("", "part"), ("loss", "cost", "accuracy"))
+    for name, found in twins_of(result).items():
+        for key, part in PARTS.items():
+            measures = found[key]
+            cells = f"{measures['loss']:.4f}", f"{measures['cost']:.4f}", f"{measures['accuracy']:.2%}"
+            table.add_row(name if key == "train" else "", part, *cells)
+    return table
+
+
+def twins_of(row):
+    """Of a result or a row of metrics: what it says of each twin, by name."""
+    if row["implementation"] == "both":
+        return {"manual": row, "torch": row["torch"]}
+    return {row["implementation"]: row}
+
+
+def sentences(result):
+    """What stands below the table: how far apart two twins ended, what records cost, and whether nobody verified."""
+    if "apart" in result:
+        yield apart_sentence(result["apart"])
+    records = result["seconds_of"]["records"] / result["seconds"]
+    yield f"{result['seconds']:.1f} s, {records:.0%} of them for the records; --record-every sets how many there are"
+    if result["verify"] == "off":
+        yield "[bold yellow]THE GRADIENT WAS NOT VERIFIED (--verify off)[/]"
+
+
+def apart_sentence(apart):
+    relu, first = apart["relu"], apart["first_relu"]
+    where = f", the first time at the record of update {first['update']:,}, in hidden layer {first['layer']}" if first else ""
+    return (
+        f"the twins are apart by (relative) {distances(apart)} ({apart['worst']}); "
+        f"{relu['differ']:,} of {relu['units']:,} ReLUs differ{where}"
+    )
+
+
+def distances(apart):
+    return ", ".join(f"{quantity} {number(apart[quantity])}" for quantity in ("logits", "cost", "weights"))

@@ -1,0 +1,69 @@
+"""Before the first update: is the gradient of the very network, loss, lambda and data right, and does an update follow it?"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck import ORACLES, check_network
+from lab import twins
+from networks import moved_off_zeros
+
+# Entries of each tensor that the quick check takes.
+SAMPLE = 100
+
+# Images of the first batch that it is taken at: more cost time and find no more.
+VERIFIED_IMAGES = 100
+
+
+def verify(settings, state, X, y, device, advance):
+    """A `gradcheck.CheckResult` for `settings.network` at images X (n, d) float64 with classes y (n,).
+
+    The parameters are those of `state`, moved off their zeros and ones. The gradient is checked in float64 by all oracles, and
+    in float32, if that is what trains, against autograd: at SAMPLE entries of each tensor, or at all with `--verify full`. Then
+    each twin that is to be trained takes an update in its own dtype, which must move every parameter by lr times its gradient.
+    """
+    started = time.perf_counter()
+    network = settings.network
+    state = moved_off_zeros(state, settings.seed)
+    sample = None if settings.verify == "full" else draw_sample(network, settings.seed)
+
+    def checked(dtype, oracles):
+        hand, reference = twins.build(network, state, dtype, device)
+        return check_network(network.name, hand, reference, X, y, [settings.lam], oracles, advance, sample, settings.seed)
+
+    result = checked("float64", ORACLES)
+    if settings.dtype == "float32" and result.verdict != "fail":
+        in_float32 = checked("float32", ("autograd",))
+        if in_float32.verdict == "fail":  # undecided means only that rounding switched a ReLU
+            return in_float32
+    faults = []
+    for implementation in settings.twins:
+        twin = twins.training_twin(implementation, network, state, settings.dtype, device)
+        wrong = wrong_step(twin, twin.array(X.astype(settings.dtype)), twin.array(y), settings.lam)
+        if wrong:
+            faults.append(f"an update of the {implementation} twin does not move {wrong} by lr times its gradient")
+    return replace(result.with_faults(faults), seconds=time.perf_counter() - started)
+
+
+def draw_sample(network, seed):
+    """The flat indices of the entries to check, by tensor."""
+    rng = np.random.default_rng([seed, 3])
+    sizes = {name: int(np.prod(shape)) for name, shape in network.parameter_shapes().items()}
+    return {name: np.sort(rng.choice(size, min(size, SAMPLE), replace=False)) for name, size in sizes.items()}
+
+
+def wrong_step(twin, X, y, lam):
+    """The first parameter that an update does not move by -lr times its gradient, or None."""
+    lr = 0.5  # large, so that the step stands out from the rounding of the parameters
+    twin.train_step(X, y, lam, lr)  # fills the arrays that the twin keeps, as they are in every update but the first
+    before = twin.state()
+    gradients = twin.cost_and_gradients(X, y, lam).gradients
+    twin.train_step(X, y, lam, lr)
+    after = twin.state()
+    for name, gradient in gradients.items():
+        step = lr * gradient
+        rounding = 10 * np.finfo(before[name].dtype).eps * (np.abs(before[name]).max() + np.abs(step).max())
+        if not np.abs(before[name] - step - after[name]).max() <= rounding:
+            return name
+    return None
