@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
 
 LOSSES = ("softmax", "sigmoid")
 # Red, green, blue; rows; columns.
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_PIXELS = 3 * 32 * 32
-# Beyond it the squares of the penalty could overflow.
-LARGEST_LAMBDA = 1e100
 # Beyond it a forward pass in float32 could overflow.
 LARGEST_STD = 1e3
 
@@ -169,29 +168,6 @@ def moved_off_zeros(state, seed):
         elif not name.startswith("W"):
             array += 0.1 * rng.standard_normal(array.shape)
     return moved
-
-
-def lambda_per_layer(lam, depth):
-    """`lam` as a tuple of one number a layer; a single number stands for all of them. Negative or other counts raise.
-
-    For stacked networks it holds one array (C,) a layer.
-    """
-    per_layer = tuple(lam) if np.ndim(lam) else (lam,) * depth
-    if len(per_layer) != depth:
-        raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
-    # The bound is no float32, and arrays in a network's dtype are of numbers that were in range already.
-    if not all((lam_l >= 0).all() if np.ndim(lam_l) else 0 <= lam_l <= LARGEST_LAMBDA for lam_l in per_layer):
-        raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
-    return per_layer
-
-
-class CostAndGradients(NamedTuple):
-    """What both twins answer to `cost_and_gradients(X, y, lam)`: logits (n, K), loss and cost, and dJ/d(parameter) by name."""
-
-    logits: np.ndarray
-    loss: float
-    cost: float
-    gradients: dict
 
 
 class Evaluation(NamedTuple):

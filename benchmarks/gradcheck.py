@@ -16,11 +16,12 @@ import torch
 from rich.progress import track
 
 from benchmarks.peers import Peers, network_cost, one_thread
-from gradcheck import check_network
+from gradcheck.per_layer import lambda_per_layer
 from gradcheck.report.tables import markdown
 from gradcheck.subjects.network import NetworkSubject
 from lab import twins
-from networks import NAMED, Network, lambda_per_layer, nonzero_state
+from lab.network_check import chain_of, check_network
+from networks import NAMED, Network, nonzero_state
 
 LAMS = (0.0, 0.01)
 ORACLES = ("central-difference", "complex-step")
@@ -31,14 +32,16 @@ def problem(network, batch=BATCH):
     """The network as the subject of a check, at random nonzero parameters and a random batch."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((batch, network.inputs)), rng.integers(0, network.outputs, batch)
-    hand, reference = twins.build(network, nonzero_state(network))
-    return hand, reference, X, y
+    claimed, reference = twins.build(network, nonzero_state(network))
+    return claimed, reference, X, y
 
 
 def seconds_of_oracle(oracle, network, batch=BATCH):
     """Seconds that an oracle takes for every entry of every tensor, at LAMS."""
     started = time.perf_counter()
-    subject = NetworkSubject(network.name, *problem(network, batch), LAMS)
+    claimed, reference, X, y = problem(network, batch)
+    lams, chain = [lambda_per_layer(lam, network.depth) for lam in LAMS], chain_of(network, claimed.parameters, X, y)
+    subject = NetworkSubject(network.name, claimed, reference, chain, y, lams)
     for tensor, array in subject.parameters.items():
         subject.estimate(oracle, tensor, np.arange(array.size), lambda count: None)
     return time.perf_counter() - started
@@ -50,10 +53,10 @@ def torch_gradcheck(network):
     The cost is the forward of a Function, as where a backward is written by hand: the graph of a cost written out would be kept
     for each of the 300,000 points, over 20 GB.
     """
-    hand, _, X, y = problem(network)
-    gradients = hand.cost_and_gradients(X, y, LAMS[-1]).gradients
+    claimed, _, X, y = problem(network)
+    gradients = claimed.cost_and_gradients(X, y, LAMS[-1]).gradients
     X, y, lams = torch.from_numpy(X), torch.from_numpy(y), lambda_per_layer(LAMS[-1], network.depth)
-    peers = Peers(hand.parameters, cost=None, torch_cost=lambda p: network_cost(network, p, X, y, lams))
+    peers = Peers(claimed.parameters, cost=None, torch_cost=lambda p: network_cost(network, p, X, y, lams))
     started = time.perf_counter()
     with one_thread():
         assert peers.accepted_by_torch(gradients, fast_mode=False)

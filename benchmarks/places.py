@@ -31,10 +31,10 @@ class NetworkPlace:
         self.lam = tuple(0.01 * layer for layer in range(1, network.depth + 1))
         images = datasets.load("synthetic", None, "45000", seed)
         self.batch = compare.draw_batch(images, SimpleNamespace(batch_size=BATCH, seed=seed))
-        self.hand, _ = twins.build(network, nonzero_state(network, seed=seed))
+        self.manual, _ = twins.build(network, nonzero_state(network, seed=seed))
         tensors = [torch.from_numpy(array) for array in self.batch]
         self.peers = Peers(
-            self.hand.parameters,
+            self.manual.parameters,
             cost=lambda parameters: float(mlp.cost(network, parameters, *self.batch, self.lam)),
             torch_cost=lambda parameters: network_cost(network, parameters, *tensors, self.lam),
             slow=slow,
@@ -44,7 +44,7 @@ class NetworkPlace:
         """What compare.py finds and which peers accept the gradient, with `bug` planted; None is the correct one."""
         with bug.planted(self.network.depth) if bug else contextlib.nullcontext():
             found = found_by_compare(*arguments(self.network), "--batch-size", str(BATCH), "--seed", str(self.seed))
-            gradients = self.hand.cost_and_gradients(*self.batch, self.lam).gradients
+            gradients = self.manual.cost_and_gradients(*self.batch, self.lam).gradients
         return found, self.peers.judge(gradients)
 
     def cause(self, bug, diagnoses):

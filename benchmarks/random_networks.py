@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck import check_network
 from lab import twins
+from lab.network_check import check_network
 from networks import LOSSES, Network, initial_state, moved_off_zeros
 
 # Multiplications that one network may cost a single oracle, about; a network over it gets narrower layers.
@@ -39,10 +39,10 @@ class Drawn(NamedTuple):
         return twins.build(self.network, self.state, self.dtype)
 
     def check(self, **options):
-        """The CheckResult of the manual twin, or of `hand`."""
-        hand, reference = self.twins()
-        hand = options.pop("hand", hand)
-        return check_network(f"seed {self.seed}", hand, reference, self.X, self.y, [self.lam], seed=self.seed, **options)
+        """The CheckResult of the manual twin, or of `claimed`."""
+        claimed, reference = self.twins()
+        claimed = options.pop("claimed", claimed)
+        return check_network(f"seed {self.seed}", claimed, reference, self.X, self.y, [self.lam], seed=self.seed, **options)
 
 
 def log_uniform(rng, low, high):

@@ -17,10 +17,10 @@ import torch
 from rich.progress import track
 
 from gradcheck.report.tables import markdown
-from lab.training.run import Run, fitted, load_images
+from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
-from lab.training.stacked import Together
+from lab.training.stacked import StackedTraining
 from networks import NAMED
 
 CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
@@ -30,13 +30,13 @@ CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn
 def settings_of(name, implementation, images):
     """The candidates: lambda from 1e-5 to 1e-1, records at the start and at the end alone."""
     base = Settings(NAMED[name], implementation, step_size=UPDATES // 2, cycles=1, record_every=UPDATES)
-    return [replace(fitted(base, images), lam=float(lam)) for lam in np.logspace(-5, -1, CANDIDATES)]
+    return [replace(resolve_settings(base, images), lam=float(lam)) for lam in np.logspace(-5, -1, CANDIDATES)]
 
 
 def together(candidates, images, device):
     started = time.perf_counter()
-    stack = Together(candidates, device)
-    for _ in stack.train(stack.place(images), lambda: None, lambda: False):
+    stack = StackedTraining(candidates, device)
+    for _ in stack.train(stack.to_device(images), lambda: None, lambda: False):
         pass
     return time.perf_counter() - started
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One entry of one tensor of a hand gradient is off by a share of 1e-3, 1e-6 or 1e-9: does the check find it, and it alone?
+"""One entry of one tensor of a claimed gradient is off by a share of 1e-3, 1e-6 or 1e-9: does the check find it, and it alone?
 
 Found means that the verdict is fail, with one failing entry, in that tensor, at that index. Entries are drawn among those
 that can carry such an error: a derivative that is exactly 0 has no relative error, and one that is nothing but rounding no
@@ -14,10 +14,12 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.random_networks import draw
-from gradcheck.examine import ENTRYWISE, derivative_sizes, estimate, examine, nothing, tensor_row
+from gradcheck.examine import ENTRYWISE, derivative_sizes, estimate, examine, no_progress, tensor_row
+from gradcheck.per_layer import lambda_per_layer
 from gradcheck.report.tables import markdown
 from gradcheck.subjects.network import NetworkSubject
 from lab import twins
+from lab.network_check import chain_of
 from networks import NAMED, nonzero_state
 
 ERRORS = (1e-3, 1e-6, 1e-9)
@@ -33,12 +35,12 @@ RANDOM_NETWORKS = 30
 class Planted:
     """A hand-written twin with one entry of its gradient multiplied by 1 + `error`."""
 
-    def __init__(self, hand, tensor, entry, error):
-        self.hand, self.tensor, self.entry, self.error = hand, tensor, entry, error
-        self.state, self.load_state = hand.state, hand.load_state
+    def __init__(self, claimed, tensor, entry, error):
+        self.original, self.tensor, self.entry, self.error = claimed, tensor, entry, error
+        self.state, self.load_state = claimed.state, claimed.load_state
 
     def cost_and_gradients(self, X, y, lam):
-        answer = self.hand.cost_and_gradients(X, y, lam)
+        answer = self.original.cost_and_gradients(X, y, lam)
         answer.gradients[self.tensor].flat[self.entry] *= 1 + self.error
         return answer
 
@@ -64,16 +66,16 @@ class Count(NamedTuple):
 
 def visible(subject):
     """By tensor, the smallest relative error that shows in each entry: infinite where it can carry none."""
-    cases, _ = subject.ask()
+    cases, _ = subject.evaluate()
     entries = {tensor: np.arange(array.size) for tensor, array in subject.parameters.items()}
-    found = {t: {"autograd": estimate(subject, "autograd", t, every, cases, nothing)} for t, every in entries.items()}
+    found = {t: {"autograd": estimate(subject, "autograd", t, every, cases, no_progress)} for t, every in entries.items()}
     sizes = derivative_sizes(cases, found)
     return {t: tensor_row(subject, t, entries[t], cases, found[t], sizes[t])[1] for t in entries}
 
 
 def plant(subject, errors=ERRORS, entries=ENTRIES, tensors=None, seed=0):
     """A Count for each of `errors`, with so many entries planted in each tensor, or each of `tensors`, one at a time."""
-    rng, hand, shows = np.random.default_rng([seed, 5]), subject.hand, visible(subject)
+    rng, claimed, shows = np.random.default_rng([seed, 5]), subject.claimed, visible(subject)
     counts = []
     for error in errors:
         planted, missed = 0, []
@@ -81,18 +83,18 @@ def plant(subject, errors=ERRORS, entries=ENTRIES, tensors=None, seed=0):
             carriers = np.flatnonzero(shows[tensor] < error)
             for entry in rng.choice(carriers, min(entries, len(carriers)), replace=False):
                 planted += 1
-                if not found(subject, hand, tensor, entry, error, rng):
+                if not found(subject, claimed, tensor, entry, error, rng):
                     missed.append(f"{subject.name} {tensor}, entry {entry}, {error:g}")
         counts.append(Count(sum(int((each >= error).sum()) for each in shows.values()), planted, missed))
     return counts
 
 
-def found(subject, hand, tensor, entry, error, rng):
+def found(subject, claimed, tensor, entry, error, rng):
     """Whether the check of this one planted error finds it and nothing else."""
     sizes = {name: array.size for name, array in subject.parameters.items()}
     sample = {name: rng.choice(size, min(OTHERS, size), replace=False) for name, size in sizes.items()}
     subject.sample = {name: np.union1d(some, [entry] if name == tensor else []).astype(int) for name, some in sample.items()}
-    subject.hand = Planted(hand, tensor, entry, error)
+    subject.claimed = Planted(claimed, tensor, entry, error)
     result = examine(subject, ENTRYWISE)
     wrong = [(row["name"], row["fail"]) for row in result.tensors if row["fail"]]
     if (result.verdict, result.faults, wrong) != ("fail", [], [(tensor, 1)]):
@@ -105,7 +107,9 @@ def named_subject(network, seed=0):
     """One of the seven networks at full size, at random parameters and inputs."""
     rng = np.random.default_rng([seed, 2])
     X, y = rng.standard_normal((BATCH, network.inputs)), rng.integers(0, network.outputs, BATCH)
-    return Subject(network.name, *twins.build(network, nonzero_state(network, seed=seed)), X, y, LAMS)
+    claimed, reference = twins.build(network, nonzero_state(network, seed=seed))
+    lams, chain = [lambda_per_layer(lam, network.depth) for lam in LAMS], chain_of(network, claimed.parameters, X, y)
+    return Subject(network.name, claimed, reference, chain, y, lams)
 
 
 def random_subjects(count):
@@ -114,7 +118,10 @@ def random_subjects(count):
     while count:
         drawn = draw(seed)
         if drawn.dtype == "float64" and not {"biases 0", "exact ties"} & set(drawn.kinds):
-            yield Subject(drawn.network.name, *drawn.twins(), drawn.X, drawn.y, [drawn.lam])
+            claimed, reference = drawn.twins()
+            chain = chain_of(drawn.network, claimed.parameters, drawn.X, drawn.y)
+            lams = [lambda_per_layer(drawn.lam, drawn.network.depth)]
+            yield Subject(drawn.network.name, claimed, reference, chain, drawn.y, lams)
             count -= 1
         seed += 1
 

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from gradcheck.report.tables import markdown
 from lab import twins
-from lab.training.evaluation import Placed, evaluate
+from lab.training.evaluation import DeviceData, evaluate
 from networks import NAMED, initial_state
 
 IMAGES, BATCH, ROUNDS, UPDATES = 10_000, 100, 9, 50
@@ -98,14 +98,14 @@ def main():
     for network in track(NAMED.values(), "", transient=True):
         steps = [our_update("manual", network, X, y), our_update("torch", network, X, y), plain_pytorch(network, X, y)]
         times = side_by_side([lambda step=step: [step(rows) for rows in orders] for step in steps]) / UPDATES * 1e3
-        hand, torch_twin, plain = np.median(times, axis=0)
+        claimed, torch_twin, plain = np.median(times, axis=0)
         ratios = (statistics.median(times[:, 2] / times[:, k]) for k in (0, 1))
-        updates.append((network.name, *(f"{t:.2f}" for t in (hand, torch_twin, plain)), *(f"{r:.2f}" for r in ratios)))
+        updates.append((network.name, *(f"{t:.2f}" for t in (claimed, torch_twin, plain)), *(f"{r:.2f}" for r in ratios)))
         row = [network.name]
         for name, alone in (("manual", products), ("torch", torch_products)):
             twin = twins.training_twin(name, network, initial_state(network))
-            placed = Placed(twin.array(X), twin.array(y))
-            times = side_by_side([lambda t=twin, p=placed: evaluate(t, p, LAM), alone(network, X)]) * 1e3
+            data = DeviceData(twin.array(X), twin.array(y))
+            times = side_by_side([lambda t=twin, p=data: evaluate(t, p, LAM), alone(network, X)]) * 1e3
             row += [f"{t:.1f}" for t in np.median(times, axis=0)] + [f"{statistics.median(times[:, 0] / times[:, 1]):.2f}"]
         evaluations.append(row)
     print(f"{markdown(updates)}\n\n{markdown(evaluations)}")

@@ -1,24 +1,31 @@
-"""The check of a hand-derived gradient against independent derivations. No derivation runs a backward pass of ours.
+"""Is the gradient of a cost right? It is compared with derivations of it that are independent of it.
 
-The diagnosis alone knows what batch norm's looks like: it says which path of it is missing.
+`check` checks a pair of cost and gradient, `assert_gradients_match` does so in a test, `of_function` makes a pair of a
+`torch.autograd.Function`, `check_network` checks a whole network.
 """
 
-from gradcheck.api import assert_gradients_match, check, load_pair
-from gradcheck.examine import ENTRYWISE, ORACLES, CheckResult
-from gradcheck.subjects.layered import Layers
+from gradcheck.api import assert_gradients_match, check, check_pair, load_pair, of_function
+from gradcheck.derivations.chain import Chain
+from gradcheck.errors import UserError
+from gradcheck.result import CheckResult
+from gradcheck.subject import ENTRYWISE, ORACLES
 from gradcheck.subjects.network import check_network
-from gradcheck.subjects.pair import Pair, of_function
+from gradcheck.subjects.pair import Pair
+from gradcheck.subjects.relu_network import Layers
 from gradcheck.verdict import overall
 
 __all__ = [
     "ENTRYWISE",
     "ORACLES",
+    "Chain",
     "CheckResult",
     "Layers",
     "Pair",
+    "UserError",
     "assert_gradients_match",
     "check",
     "check_network",
+    "check_pair",
     "load_pair",
     "of_function",
     "overall",

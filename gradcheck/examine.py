@@ -1,132 +1,69 @@
 """The check of one subject: forward values first, then every entry of every gradient against every oracle.
 
-A subject is a network with its twin (`network.py`) or anyone's pair of cost and gradient: a black box (`blackbox.py`), or one
-whose layers are known (`layered.py`). It has
-
-    name, dtype           dtype is that of the gradient under test, "float64" or "float32"
-    parameters            dict of float64 arrays
-    oracles               the names of those that can be asked of it
-    notes                 sentences on what could not be done as it should
-    kept(), restore(...)  the arrays that a check may not change, by name, and how to put them back (`guard.py`)
-    ask()                 calls the code under test and the reference: (cases, sentences on what is wrong with their form)
-    entries(tensor)       flat indices of the entries to check
-    estimate(oracle, tensor, entries, advance) -> Estimate
-    directions(tensor)    None, or directions over blocks of the tensor (D, entries); along(tensor, directions) -> Estimate
-    taylor(tensor)        costs_along and rounding for `taylor_test`, of the last case
-    sweep(tensor, entry, exact)  the error of each kind of quotient at a ladder of steps, for the page
-    diagnose(cases, truth, failing) -> dict of sentences; see `truth`
+A subject is anything that answers to `gradcheck.subject.Subject`.
 """
 
 import time
 import zlib
-from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck import verdict
-from gradcheck.derivations.network_oracles import exactly
+from gradcheck.derivations.estimate import exactly
 from gradcheck.derivations.taylor import taylor_test, unit_directions
-from gradcheck.guard import watch
-from gradcheck.report.sentences import NOT_COMPARED, sensitivity
-
-ENTRYWISE = ("autograd", "complex-step", "central-difference")
-ORACLES = (*ENTRYWISE, "taylor")
+from gradcheck.report.sentences import NOT_COMPARED, sensitivity_sentence
+from gradcheck.result import CheckResult
+from gradcheck.subject import ENTRYWISE, ORACLES, no_progress
 
 
-class Case(NamedTuple):
-    """One cost (a network has several: one for each lambda): the gradient under test, the reference's, and the rounding of
-    either. Dicts of arrays by tensor; `forward`, `reference_forward` hold what the forward passes computed. The
-    references are None where there is no PyTorch to ask.
-    """
-
-    hand: dict
-    reference: dict | None
-    forward: dict
-    reference_forward: dict | None
-    rounding: dict
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check found; the dicts in `forward` and `tensors` have the form of the JSON contract.
-
-    `faults` are sentences on what no entry can show: a gradient of the wrong shape, parameters that changed meanwhile. `notes`
-    say what was not done as it should. `sensitivity` is a sentence on the smallest error that would have been seen.
-    `pictures` is for the page alone, by tensor: "errors", |hand - reference| over what is allowed, and "sweep".
-    """
-
-    name: str
-    parameters: int
-    verdict: str
-    seconds: float
-    faults: list
-    notes: list
-    sensitivity: str
-    forward: list
-    tensors: list
-    pictures: dict
-
-    def with_faults(self, faults):
-        """The same result with more faults, which fail it."""
-        return replace(self, faults=self.faults + faults, verdict="fail" if faults else self.verdict)
-
-    def as_json(self):
-        """The dict of the JSON contract."""
-        found = asdict(replace(self, pictures={}))
-        del found["pictures"]
-        return found
-
-
-def nothing(count):
-    """Progress that nobody watches."""
-
-
-def examine(subject, oracles=ORACLES, advance=nothing, seed=0, pictures=False):
+def examine(subject, oracles=ORACLES, advance=no_progress, seed=0, pictures=False):
     """Checks the subject with those of `oracles` that it has. `advance(entries)` reports progress, in entries of one oracle.
 
     `seed` is that of the Taylor test's directions; `pictures` fills those of the result.
     """
     started = time.perf_counter()
     asked = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
-    with watch(subject.kept, subject.restore) as changed:
-        cases, faults = subject.ask()
-        entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
-        estimates = {
-            tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in asked}
-            for tensor in subject.parameters
-        }
-        sizes = derivative_sizes(cases, estimates)
-        rows, shows, drawn = [], [], {}
-        for tensor in subject.parameters:
-            row, seen, errors = tensor_row(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
-            row["directions"] = along_directions(subject, tensor, cases, sizes[tensor])
-            if "taylor" in oracles:
-                row["taylor"] = along_taylor(subject, tensor, cases, row, [seed, zlib.crc32(tensor.encode())])
-            row["verdict"] = verdict.of_tensor(row)
-            rows.append(row)
-            shows.append(seen)
-            if pictures:
-                drawn[tensor] = picture(subject, tensor, row, entries[tensor], estimates[tensor], errors)
-        # What is missing or misshapen has a sentence already.
-        missing = {row["name"] for row in rows if faults and np.isnan(cases[0].hand[row["name"]]).all()}
-        given = [row for row in rows if row["name"] not in missing]
-        compared = [seen for row, seen in zip(rows, shows, strict=True) if row["oracles"] and row["name"] not in missing]
-        failing = [row["name"] for row in given if row["verdict"] == "fail"]
-        if failing:
-            sentences = subject.diagnose(cases, truth(subject, entries, estimates), failing)
-            for row in rows:
-                row["diagnosis"] = sentences.get(row["name"])
-        forward = [row for row in (forward_row(quantity, cases, subject.dtype) for quantity in cases[0].forward) if row]
+    cases, faults = subject.evaluate()
+    entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
+    estimates = {
+        tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in asked}
+        for tensor in subject.parameters
+    }
+    sizes = derivative_sizes(cases, estimates)
+    rows, shows, drawn = [], [], {}
+    for tensor in subject.parameters:
+        row, seen, errors = tensor_row(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
+        row["directions"] = along_directions(subject, tensor, cases, sizes[tensor])
+        if "taylor" in oracles:
+            row["taylor"] = along_taylor(subject, tensor, cases, row, [seed, zlib.crc32(tensor.encode())])
+        row["verdict"] = verdict.of_tensor(row)
+        rows.append(row)
+        shows.append(seen)
+        if pictures:
+            drawn[tensor] = picture(subject, tensor, row, entries[tensor], estimates[tensor], errors)
+    # What is missing or misshapen has a sentence already.
+    missing = {row["name"] for row in rows if faults and np.isnan(cases[0].claimed[row["name"]]).all()}
+    given = [row for row in rows if row["name"] not in missing]
+    compared = [seen for row, seen in zip(rows, shows, strict=True) if row["oracles"] and row["name"] not in missing]
+    failing = [row["name"] for row in given if row["verdict"] == "fail"]
+    if failing:
+        sentences = subject.diagnose(cases, truth(subject, entries, estimates), failing)
+        for row in rows:
+            row["diagnosis"] = sentences.get(row["name"])
+    forward = [row for row in (forward_row(quantity, cases, subject.dtype) for quantity in cases[0].forward) if row]
     found = [row["verdict"] for row in forward + rows]
+    sampled = any(row["directions"] for row in rows)
+    seen = sensitivity_sentence(np.concatenate(compared), sampled) if compared else NOT_COMPARED
     return CheckResult(
         name=subject.name,
         parameters=sum(row["entries"] for row in rows),
-        verdict="fail" if faults + changed else verdict.overall(found),
+        verdict="fail" if faults else verdict.overall(found),
         seconds=time.perf_counter() - started,
-        faults=faults + [f"the check may only read {name}, which changed" for name in changed],
+        faults=faults,
         notes=list(subject.notes),
-        sensitivity=sensitivity(np.concatenate(compared), any(row["directions"] for row in rows)) if compared else NOT_COMPARED,
+        sensitivity=sensitivity_sentence(np.concatenate(compared), any(row["directions"] for row in rows))
+        if compared
+        else NOT_COMPARED,
         forward=forward,
         tensors=rows,
         pictures=drawn,
@@ -169,12 +106,12 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
     """A tensor's row of the JSON contract; the smallest error that would have shown in each entry; and the error of each entry
     over what is allowed, nan where it is not checked."""
     shape = subject.parameters[tensor].shape
-    hand = at_entries(cases, entries, lambda case: case.hand[tensor])
+    claimed = at_entries(cases, entries, lambda case: case.claimed[tensor])
     rounding = at_entries(cases, entries, lambda case: case.rounding[tensor])
     resolved = verdict.RESOLVED[subject.dtype]
     derivatives = {oracle: found.derivative for oracle, found in estimates.items()}
     comparisons = {
-        oracle: verdict.compare(hand, found.derivative, found.uncertainty, rounding, resolved, size)
+        oracle: verdict.compare(claimed, found.derivative, found.uncertainty, rounding, resolved, size)
         for oracle, found in estimates.items()
     }
     crossed, inside, outside = np.zeros((3, len(entries)), bool)
@@ -182,13 +119,13 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
     for found in estimates.values():
         crossed |= found.crossed
         if found.tie is not None:
-            exact = [derivatives[o] for o in verdict.EXACT if o in derivatives]
-            inside, outside = verdict.between(hand, found.tie, exact, rounding)
-            tie = verdict.beyond_tie(hand, found.tie, outside, shape, entries)
+            exact = [derivatives[o] for o in verdict.EXACT_ORACLES if o in derivatives]
+            inside, outside = verdict.between(claimed, found.tie, exact, rounding)
+            tie = verdict.beyond_tie(claimed, found.tie, outside, shape, entries)
     total = int(np.prod(shape))
     if comparisons:
         counts = verdict.count(comparisons, crossed, inside, outside, subject.switched)
-        shows = verdict.sensitivity(comparisons, best(estimates))
+        shows = verdict.visible_errors(comparisons, best(estimates))
     else:
         counts, shows = dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(entries)}, np.full(len(entries), np.inf)
     errors = np.full(total, np.nan)
@@ -203,8 +140,8 @@ def tensor_row(subject, tensor, entries, cases, estimates, size):
         "diagnosis": None,
         "tie": tie,
         "alone": verdict.votes(derivatives, comparisons, rounding),
-        "sensitivity": verdict.number(np.max(shows, where=np.isfinite(shows), initial=0) or np.inf),
-        "oracles": {o: verdict.summary(c, hand, derivatives[o], shape, entries) for o, c in comparisons.items()},
+        "sensitivity": verdict.finite_or_none(np.max(shows, where=np.isfinite(shows), initial=0) or np.inf),
+        "oracles": {o: verdict.summary(c, claimed, derivatives[o], shape, entries) for o, c in comparisons.items()},
         "directions": None,
         "taylor": None,
     }
@@ -225,11 +162,11 @@ def along_directions(subject, tensor, cases, size):
 
 
 def judge_directions(subject, tensor, cases, size, directions):
-    """Which directions (D, entries) could be decided, and along which hand is wrong, (D,) each."""
+    """Which directions (D, entries) could be decided, and along which claimed is wrong, (D,) each."""
     along = subject.along(tensor, directions)
-    hand = np.array([directions @ np.ravel(case.hand[tensor]) for case in cases])  # (cases, D)
+    claimed = np.array([directions @ np.ravel(case.claimed[tensor]) for case in cases])  # (cases, D)
     rounding = np.array([np.sqrt(directions**2 @ np.ravel(case.rounding[tensor]) ** 2) for case in cases])  # (cases, D)
-    c = verdict.compare(hand, along.derivative, along.uncertainty, rounding, verdict.RESOLVED[subject.dtype], size)
+    c = verdict.compare(claimed, along.derivative, along.uncertainty, rounding, verdict.RESOLVED[subject.dtype], size)
     return c.decided.all(axis=0), (c.decided & ~c.agrees).any(axis=0)
 
 
@@ -249,8 +186,8 @@ def wrong_entry(subject, tensor, cases, size, direction):
     alone[0, entries] = 1.0
     return {
         "index": [int(i) for i in np.unravel_index(entries[0], subject.parameters[tensor].shape)],
-        "manual": verdict.number(np.ravel(cases[0].hand[tensor])[entries[0]]),
-        "reference": verdict.number(subject.along(tensor, alone).derivative[0, 0]),
+        "claimed": verdict.finite_or_none(np.ravel(cases[0].claimed[tensor])[entries[0]]),
+        "reference": verdict.finite_or_none(subject.along(tensor, alone).derivative[0, 0]),
     }
 
 
@@ -258,9 +195,9 @@ def along_taylor(subject, tensor, cases, row, seed):
     """The Taylor test of a tensor. It fails nothing that an exact oracle confirms at every entry: then a kink is near."""
     costs_along, rounding = subject.taylor(tensor)
     directions = unit_directions(subject.parameters[tensor].shape, seed)
-    hand, uncertainty = (np.asarray(of[tensor], np.float64) for of in (cases[-1].hand, cases[-1].rounding))
-    found = taylor_test(hand, uncertainty, directions, costs_along, rounding)
-    confirmed = any(oracle in row["oracles"] for oracle in verdict.EXACT) and not (row["fail"] or row["undecided"])
+    claimed, uncertainty = (np.asarray(of[tensor], np.float64) for of in (cases[-1].claimed, cases[-1].rounding))
+    found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
+    confirmed = any(oracle in row["oracles"] for oracle in verdict.EXACT_ORACLES) and not (row["fail"] or row["undecided"])
     if found["verdict"] == "fail" and (confirmed or subject.switched):
         switched = "a ReLU is active in float32 and not in float64"
         reason = "every entry is confirmed without a step: a kink is near" if confirmed else switched

@@ -39,14 +39,14 @@ def misshapen(gradients, parameters):
         yield f"{name} has a gradient and is no parameter"
 
 
-def another(found, again):
+def changed_between_calls(found, again):
     """A sentence for each gradient that is another at a second call with the same parameters."""
     for name, gradient in found.items():
         if not np.array_equal(gradient, again.get(name), equal_nan=True):
             yield f"the gradient of {name} is not the same twice: it depends on more than the parameters"
 
 
-def fitting(gradients, tensor, shape):
+def gradient_or_nan(gradients, tensor, shape):
     """The gradient of a tensor in float64; not a number anywhere if it is missing or misshapen."""
     gradient = np.asarray(gradients.get(tensor, np.nan))
     fits = gradient.shape == shape and real_numbers(gradient)

@@ -1,6 +1,6 @@
 """From errors to verdicts: one for each entry, counts for each tensor, one word for a network and for a run.
 
-An entry agrees with an oracle when |hand - reference| <= rounding + uncertainty: what floating-point rounding may do to that
+An entry agrees with an oracle when |claimed - reference| <= rounding + uncertainty: what floating-point rounding may do to that
 very entry (`rounding.py`), and the oracle's own error there. No tolerance is chosen by anybody. An entry is
 
     fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient fails nothing
@@ -24,7 +24,7 @@ RESOLVED = {"float64": 1e-11, "float32": 1e-4}
 DECISIVE = 1e-2
 
 # The oracles that have no error but rounding.
-EXACT = ("autograd", "complex-step")
+EXACT_ORACLES = ("autograd", "complex-step")
 
 # From best to worst: a tensor, a network and a run are as good as the worst of their parts.
 VERDICTS = ("pass", "kink", "undecided", "fail")
@@ -42,31 +42,31 @@ class Comparison(NamedTuple):
     agrees: np.ndarray
 
 
-def compare(hand, reference, uncertainty, rounding, resolved, size):
-    """Each entry of `hand` against `reference`; all are (cases, entries), `size` may be (cases, 1).
+def compare(claimed, reference, uncertainty, rounding, resolved, size):
+    """Each entry of `claimed` against `reference`; all are (cases, entries), `size` may be (cases, 1).
 
     `size` is that of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        absolute = np.abs(hand - reference)
-        sum_of_both = np.abs(hand) + np.abs(reference)
+        absolute = np.abs(claimed - reference)
+        sum_of_both = np.abs(claimed) + np.abs(reference)
         # The smallest normal number stands in where everything is exactly zero.
         scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
         allowed = rounding + uncertainty
-        finite = np.isfinite(hand)
+        finite = np.isfinite(claimed)
         # Where all derivatives are 0, nothing is small against them: 0 by an exact oracle is decided all the same.
-        decided = (allowed <= DECISIVE * size) | ~finite | ((hand == 0) & (reference == 0) & (uncertainty == 0))
+        decided = (allowed <= DECISIVE * size) | ~finite | ((claimed == 0) & (reference == 0) & (uncertainty == 0))
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
         shows = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
         return Comparison(absolute, absolute / scale, allowed / scale, shows, decided, agrees)
 
 
-def between(hand, tie, exact, rounding):
-    """Which entries lie at an exact tie, `hand` (cases, entries) within what is right there in all cases, and which beyond it.
+def between(claimed, tie, exact, rounding):
+    """Which entries lie at an exact tie: `claimed` (cases, entries) within what is right there in all cases, or beyond it.
 
     `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie;
-    `rounding` is that of `hand`.
+    `rounding` is that of `claimed`.
     `exact` are the derivatives by the exact oracles, a list: where several ReLUs are tied, the two conventions, all inactive
     (theirs) and all active (left + right - theirs), need not lie between the one-sided derivatives, and are right as well.
     """
@@ -75,35 +75,35 @@ def between(hand, tie, exact, rounding):
         ends += [derivative, tie.left + tie.right - derivative]
     slack = tie.slack + rounding
     with np.errstate(invalid="ignore"):
-        inside = (hand >= np.min(ends, axis=0) - slack) & (hand <= np.max(ends, axis=0) + slack)  # (cases, entries)
+        inside = (claimed >= np.min(ends, axis=0) - slack) & (claimed <= np.max(ends, axis=0) + slack)  # (cases, entries)
     known = np.isfinite(tie.left + tie.right + slack)  # a further kink on one side leaves that side unknown
     return inside.all(axis=0), (known & ~inside).any(axis=0)
 
 
-def beyond_tie(hand, tie, outside, shape, entries):
+def beyond_tie(claimed, tie, outside, shape, entries):
     """The first entry that is `outside` (entries,) of what is right at a tie, with both one-sided derivatives, or None."""
     if not outside.any():
         return None
     entry = outside.argmax()
     case = np.isfinite(tie.left[:, entry]).argmax()
     index = [int(i) for i in np.unravel_index(entries[entry], shape)] if shape else []
-    sides = {"left": number(tie.left[case, entry]), "right": number(tie.right[case, entry])}
-    return {"index": index, "manual": number(hand[case, entry])} | sides
+    sides = {"left": finite_or_none(tie.left[case, entry]), "right": finite_or_none(tie.right[case, entry])}
+    return {"index": index, "claimed": finite_or_none(claimed[case, entry])} | sides
 
 
 def count(comparisons, crossed, inside, outside, switched=False):
     """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` and `outside`, of
     `between`, are (entries,).
 
-    `comparisons` is a dict by oracle. `switched` says that a ReLU is active in hand's dtype and not in float64, or the
-    reverse: then no finite entry can fail. Where hand and the exact oracles agree, a difference quotient that does not fails
+    `comparisons` is a dict by oracle. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
+    reverse: then no finite entry can fail. Where claimed and the exact oracles agree, a difference quotient that does not fails
     nothing: it is out of its depth if there are two of them, and leaves the entry undecided if there is one.
     """
     confirms = {o: (c.decided & c.agrees).all(axis=0) for o, c in comparisons.items()}  # (entries,) each
     wrong = {
         o: (c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched))).any(axis=0) for o, c in comparisons.items()
     }
-    exact = [oracle for oracle in EXACT if oracle in comparisons]
+    exact = [oracle for oracle in EXACT_ORACLES if oracle in comparisons]
     outvoted = np.all([confirms[oracle] for oracle in exact], axis=0) if exact else np.zeros(len(crossed), bool)
     fail = np.any(list(wrong.values()), axis=0) & ~outvoted & ~inside | outside
     settled = np.any(list(confirms.values()), axis=0) | inside
@@ -119,7 +119,7 @@ def count(comparisons, crossed, inside, outside, switched=False):
     return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
 
 
-def sensitivity(comparisons, reference):
+def visible_errors(comparisons, reference):
     """The smallest relative error that would have shown in each entry, whichever oracle sees best, the worst of all cases.
 
     (entries,); infinity where no oracle could decide, or the derivative, `reference` (cases, entries), is 0 or all rounding.
@@ -132,14 +132,14 @@ def sensitivity(comparisons, reference):
 
 
 def ratio(comparison):
-    """|hand - reference| over what is allowed; infinity where it is not finite."""
+    """|claimed - reference| over what is allowed; infinity where it is not finite."""
     c = comparison
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isfinite(c.absolute), np.where(c.absolute == 0, 0.0, c.error / c.allowed), np.inf)
 
 
 def worst_ratio(comparisons):
-    """|hand - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,)."""
+    """|claimed - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,)."""
     ratios = np.concatenate([np.where(c.decided, ratio(c), np.nan) for c in comparisons.values()])
     known = ~np.isnan(ratios)
     return np.where(known.any(axis=0), np.max(ratios, axis=0, where=known, initial=0), np.nan)
@@ -148,29 +148,31 @@ def worst_ratio(comparisons):
 def votes(derivatives, comparisons, rounding):
     """Who stands alone against all others, as a dict of counts of entries, without those that never do.
 
-    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against hand or each other; a difference
-    quotient is alone where it could decide, and disagrees with a hand gradient that they confirm.
+    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against claimed or each other; a difference
+    quotient is alone where it could decide, and disagrees with a claimed gradient that they confirm.
     """
-    if not all(oracle in derivatives for oracle in EXACT):
+    if not all(oracle in derivatives for oracle in EXACT_ORACLES):
         return {}
-    first, second = (derivatives[oracle] for oracle in EXACT)
-    asked = comparisons[EXACT[0]].decided & comparisons[EXACT[1]].decided  # where a sample left one out, nobody votes
+    first, second = (derivatives[oracle] for oracle in EXACT_ORACLES)
+    asked = (
+        comparisons[EXACT_ORACLES[0]].decided & comparisons[EXACT_ORACLES[1]].decided
+    )  # where a sample left one out, nobody votes
     with np.errstate(invalid="ignore"):
         oracles_agree = (np.abs(first - second) <= rounding) & asked
-    with_first, with_second = (comparisons[oracle].agrees for oracle in EXACT)
+    with_first, with_second = (comparisons[oracle].agrees for oracle in EXACT_ORACLES)
     alone = {
-        "hand": ~with_first & ~with_second & oracles_agree,
-        EXACT[0]: ~with_first & with_second & ~oracles_agree & asked,
-        EXACT[1]: with_first & ~with_second & ~oracles_agree & asked,
+        "claimed": ~with_first & ~with_second & oracles_agree,
+        EXACT_ORACLES[0]: ~with_first & with_second & ~oracles_agree & asked,
+        EXACT_ORACLES[1]: with_first & ~with_second & ~oracles_agree & asked,
     }
     for oracle, c in comparisons.items():
-        if oracle not in EXACT:
+        if oracle not in EXACT_ORACLES:
             alone[oracle] = c.decided & ~c.agrees & with_first & with_second & asked
     counts = {voter: int(where.any(axis=0).sum()) for voter, where in alone.items()}
     return {voter: entries for voter, entries in counts.items() if entries}
 
 
-def summary(comparison, hand, reference, shape, entries):
+def summary(comparison, claimed, reference, shape, entries):
     """The worst errors over all decided entries and cases, as JSON has them: None stands for what is not finite.
 
     "worst" is the entry furthest past its tolerance, or nearest to it; for its index, `shape` is that of the tensor and
@@ -181,19 +183,19 @@ def summary(comparison, hand, reference, shape, entries):
     at = np.unravel_index(ratios.argmax(), ratios.shape)
     index = np.unravel_index(entries[at[1]], shape) if shape else ()
     return {
-        "max_abs_error": number(np.max(c.absolute, where=c.decided, initial=0)),
-        "max_rel_error": number(np.max(c.error, where=c.decided, initial=0)),
+        "max_abs_error": finite_or_none(np.max(c.absolute, where=c.decided, initial=0)),
+        "max_rel_error": finite_or_none(np.max(c.error, where=c.decided, initial=0)),
         "worst": {
             "index": [int(i) for i in index],
-            "manual": number(hand[at]),
-            "reference": number(reference[at]),
-            "rel_error": number(c.error[at]),
-            "allowed": number(c.allowed[at]),
+            "claimed": finite_or_none(claimed[at]),
+            "reference": finite_or_none(reference[at]),
+            "rel_error": finite_or_none(c.error[at]),
+            "allowed": finite_or_none(c.allowed[at]),
         },
     }
 
 
-def number(value):
+def finite_or_none(value):
     """A float for JSON, which has no others than finite ones."""
     return float(value) if np.isfinite(value) else None
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from gradcheck.command import positive, whole_number
 from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
 from lab.data.datasets import SOURCES
-from networks import LOSSES, NAMED, Network, lambda_per_layer
+from networks import LOSSES, NAMED, Network
 
 
 def add_common_options(parser, data="synthetic"):

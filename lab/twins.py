@@ -11,8 +11,8 @@ import models
 
 def build(network, state, dtype="float64", device="cpu"):
     """The manual twin in `dtype` and the PyTorch twin in float64 on `device`, both with `state` as `dtype` holds it."""
-    hand = manual.MLP(network, state, np.dtype(dtype))
-    return hand, models.MLP(network, hand.state(), torch.float64, device)
+    claimed = manual.MLP(network, state, np.dtype(dtype))
+    return claimed, models.MLP(network, claimed.state(), torch.float64, device)
 
 
 def training_twin(implementation, network, state, dtype="float32", device="cpu"):

@@ -7,11 +7,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from gradcheck.per_layer import lambda_per_layer
+from gradcheck.subject import CostAndGradients
 from manual import layers, losses
 from manual.augment import flip
 from manual.device import array_module, take_rows, to_numpy
 from manual.sgd import sgd
-from networks import CostAndGradients, Evaluation, lambda_per_layer
+from networks import Evaluation
 
 # No array is given to write into, whatever its name.
 NOTHING = MappingProxyType({})

@@ -7,12 +7,14 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from gradcheck.per_layer import lambda_per_layer
+from gradcheck.subject import CostAndGradients
 from models import losses
 from models.augment import flip
 from models.sequential import sequential, state_names
 from models.sgd import sgd
-from models.signals import signals
-from networks import CostAndGradients, Evaluation, lambda_per_layer
+from models.signals import capture_signals
+from networks import Evaluation
 
 LOSS = {
     "softmax": losses.softmax_cross_entropy,
@@ -110,7 +112,8 @@ class MLP(nn.Module):
     def signals(self, X, y):
         """What flows through the network in training mode at X (n, d), y (n,): see `models/signals.py`; changes nothing."""
         y = self.array(y)
-        return signals(self.layers, lambda logits: LOSS[self.network.loss](logits, y), self.array(X))
+        loss = LOSS[self.network.loss]
+        return capture_signals(self.layers, lambda logits: loss(logits, y), self.array(X), self.network.eps)
 
     def _penalty(self, parameters, lam):
         weights = [parameters[self.names[f"W{layer}"]] for layer in range(1, self.network.depth + 1)]

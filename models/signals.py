@@ -1,32 +1,16 @@
 """What flows through a correct network, forward and backward: what a diagnosis builds its suspicions from."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.func import functional_call
 
-
-@dataclass(frozen=True)
-class Signals:
-    """Lists by layer, from 1; index 0 stands empty, but A[0] is the input X. All float64, of the mean loss alone, no penalty.
-
-    S (n, m) leaves the linear map, S_tilde (n, m) the batch norm (None without it), A (n, m) the ReLU; `dS`, `dS_tilde` and
-    `dA` are the derivatives of the loss by them, from autograd.
-    """
-
-    A: list
-    S: list
-    S_tilde: list
-    dA: list
-    dS: list
-    dS_tilde: list
+from gradcheck.diagnosis.signals import Signals
 
 
-def signals(module, loss, X):
+def capture_signals(module, loss, X, eps):
     """The Signals of an `nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.ReLU` in training mode, at X (n, d).
 
-    `loss(logits)` is the mean loss, a tensor. Changes nothing: running statistics move in a copy.
+    `loss(logits)` is the mean loss, a tensor; `eps` is batch norm's. Changes nothing: running statistics move in a copy.
     """
     kinds = {nn.Linear: "S", nn.BatchNorm1d: "S_tilde", nn.ReLU: "A"}
     outputs = []
@@ -48,4 +32,4 @@ def signals(module, loss, X):
                 lists.append(None)
         found[kind][-1] = out.numpy(force=True)
         found[f"d{kind}"][-1] = gradient.numpy(force=True)
-    return Signals(**found)
+    return Signals(**found, eps=eps)

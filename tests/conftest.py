@@ -9,9 +9,9 @@ import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
-from gradcheck.subjects.network import chain_of
 from lab import twins
 from lab.data import datasets
+from lab.network_check import chain_of
 from networks import Network, nonzero_state
 
 # Tests run in one process a core: each takes one thread, and so do the commands that they start.
@@ -64,11 +64,11 @@ class Problem:
         self.network = network
         self.X = rng.standard_normal((n, network.inputs)).astype(dtype).astype(np.float64)
         self.y = rng.integers(0, network.outputs, n)
-        self.hand, self.torch = twins.build(network, nonzero_state(network, seed=seed), dtype)
+        self.manual, self.torch = twins.build(network, nonzero_state(network, seed=seed), dtype)
 
     @property
     def chain(self):
-        return chain_of(self.network, self.hand.parameters, self.X, self.y)
+        return chain_of(self.network, self.manual.parameters, self.X, self.y)
 
 
 def narrow(network):

@@ -219,7 +219,7 @@ def test_beyond_a_tie_the_sentence_says_so_and_names_no_bug():
     tied = next(tensor for tensor in result.tensors)["tie"]
     assert tied["index"] == [0, 0]
     assert (tied["left"], tied["right"]) == pytest.approx((-3, 1))
-    assert tied["manual"] == 7
+    assert tied["claimed"] == 7
     assert "explains" not in str(result.tensors[0]["diagnosis"])
     assert line.startswith("fail: pair w, ")
 

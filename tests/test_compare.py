@@ -16,7 +16,7 @@ from conftest import call, narrow
 
 from benchmarks.bugs import BUGS
 from benchmarks.places import arguments
-from gradcheck.derivations import network_oracles as oracles
+from gradcheck.derivations import network_oracles
 from lab.cli import compare
 from lab.data import datasets
 from manual import layers, losses
@@ -78,7 +78,7 @@ def test_planted_bug_is_found(capsys, tmp_path, bug):
         assert f"{tensor}, " in out.split("fail: ", 1)[1]
         assert diagnoses[tensor].startswith(f"{tensor}: ")
         assert diagnoses[tensor] in out
-    assert "the hand-written backward is wrong" in out
+    assert "the claimed gradient is wrong" in out
     assert bug.judge(diagnoses) == "right"
     assert not any(sentence for tensor, sentence in diagnoses.items() if tensor not in found)
     assert "FAIL" in out
@@ -113,7 +113,7 @@ def test_forward_that_differs_fails(monkeypatch, capsys):
     code, out, _ = call(compare.main, capsys, *BN)
     assert code == 1
     assert "the forward passes differ in logits, loss, cost" in out
-    assert "hand and the complex step agree at" in out
+    assert "the claim and the complex step agree at" in out
 
 
 def test_backward_that_changes_a_parameter_fails(monkeypatch, capsys):
@@ -126,7 +126,7 @@ def test_backward_that_changes_a_parameter_fails(monkeypatch, capsys):
     monkeypatch.setattr(losses, "l2_penalty_backward", careless)
     code, out, _ = call(compare.main, capsys, "--hidden", "3")
     assert code == 1
-    assert "the check may only read manual W1, which changed" in out
+    assert "the check may only read claimed W1, which changed" in out
 
 
 def test_backward_that_raises_fails(monkeypatch, capsys):
@@ -189,7 +189,7 @@ def test_json_has_the_keys_of_the_contract(capsys):
         assert set(tensor["oracles"]) == set(compare.ENTRYWISE)
         for oracle in tensor["oracles"].values():
             assert {"max_abs_error", "max_rel_error", "worst"} == set(oracle)
-            assert {"index", "manual", "reference"} <= set(oracle["worst"])
+            assert {"index", "claimed", "reference"} <= set(oracle["worst"])
             assert len(oracle["worst"]["index"]) == len(tensor["shape"])
 
 
@@ -197,13 +197,13 @@ def test_json_of_a_nan_is_valid(monkeypatch, capsys):
     monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: W * np.nan)
     code, out, _ = call(compare.main, capsys, "--hidden", "3", "--json", "-")
     worst = json.loads(out, parse_constant=pytest.fail)["networks"][0]["tensors"][0]["oracles"]["autograd"]["worst"]
-    assert (code, worst["manual"]) == (1, None)
+    assert (code, worst["claimed"]) == (1, None)
     assert worst["reference"] is not None
 
 
 def test_undecided_exits_with_3(monkeypatch, capsys):
-    monkeypatch.setattr(oracles, "CENTRAL_STEP", 1e-2)
-    monkeypatch.setattr(oracles, "RETRIES", 0)
+    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 1e-2)
+    monkeypatch.setattr(network_oracles, "RETRIES", 0)
     code, out, _ = call(compare.main, capsys, "--hidden", "4", "--oracles", "central-difference")
     assert code == 3
     assert "undecided" in out

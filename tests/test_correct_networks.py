@@ -7,7 +7,7 @@ from benchmarks import correct_networks
 from benchmarks.random_networks import SPECIAL, draw
 from benchmarks.single_entries import named_subject, plant, random_subjects
 from gradcheck.report.sentences import failures
-from gradcheck.subjects.network import chain_of
+from lab.network_check import chain_of
 from networks import NAMED
 
 # Multiplications that a network of the tests may cost: those of the command may cost fifty times as many.
@@ -50,8 +50,8 @@ def test_a_network_is_that_of_its_seed():
 def hidden_layers(kind):
     """S (n, m) of each hidden layer, and where it is active, of the first network without batch norm of this kind."""
     drawn = next(each for each in map(draw, range(1000)) if {kind, "no batch norm"} <= set(each.kinds))
-    hand, _ = drawn.twins()
-    _, S, active = chain_of(drawn.network, hand.parameters, drawn.X, drawn.y).base
+    claimed, _ = drawn.twins()
+    _, S, active = chain_of(drawn.network, claimed.parameters, drawn.X, drawn.y).base
     return S[1:-1], active[1:]
 
 

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from conftest import SMALL, Problem
 
-from gradcheck import check_network
 from gradcheck.report.sentences import worst_in_full
+from lab.network_check import check_network
 
 LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
 
 
 def diagnoses(problem, spoil, lams=LAMS):
-    honest = problem.hand.cost_and_gradients
+    honest = problem.manual.cost_and_gradients
 
     def spoiled(X, y, lam):
         answer = honest(X, y, lam)
         return answer._replace(gradients=spoil(dict(answer.gradients), problem, lam))
 
-    problem.hand.cost_and_gradients = spoiled
-    result = check_network("net", problem.hand, problem.torch, problem.X, problem.y, lams)
+    problem.manual.cost_and_gradients = spoiled
+    result = check_network("net", problem.manual, problem.torch, problem.X, problem.y, lams)
     assert result.verdict == "fail"
     return {row["name"]: row["diagnosis"] for row in result.tensors}
 
@@ -67,7 +67,7 @@ def test_lambda_of_another_layer_is_told_from_half_of_it(problem):
 
     def first_lambda(g, p, lam):
         lam = lam if np.ndim(lam) else (lam,) * 3
-        return g | {"W2": g["W2"] + 2 * (lam[0] - lam[1]) * p.hand.parameters["W2"]}
+        return g | {"W2": g["W2"] + 2 * (lam[0] - lam[1]) * p.manual.parameters["W2"]}
 
     assert diagnoses(problem, first_lambda)["W2"].startswith("W2: its penalty takes the lambda of layer 1 (explains")
 

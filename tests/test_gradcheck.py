@@ -9,21 +9,25 @@ import torch
 from conftest import SMALL, Problem
 
 import gradcheck
-from gradcheck import check_network, verdict
-from gradcheck.derivations import network_oracles as oracles
+from gradcheck import verdict
+from gradcheck.derivations import network_oracles
+from gradcheck.derivations.estimate import CENTRAL_STEP, Tie
 from gradcheck.derivations.network_oracles import central_difference, complex_step
 from gradcheck.derivations.plain import difference_quotients
 from gradcheck.errors import UserError
 from gradcheck.guard import watch
-from gradcheck.rounding.stochastic import SAFETY, rounding_uncertainty, var_mean
+from gradcheck.per_layer import lambda_per_layer
+from gradcheck.rounding.draws import SAFETY
+from gradcheck.rounding.torch_noise import rounding_uncertainty, var_mean
+from lab.network_check import check_network
 from manual.mlp import cost
-from networks import NAMED, Network, lambda_per_layer
+from networks import NAMED, Network
 
 LAMS = (0.0, 0.1)
 
 
 def checked(problem, **options):
-    return check_network("net", problem.hand, problem.torch, problem.X, problem.y, LAMS, **options)
+    return check_network("net", problem.manual, problem.torch, problem.X, problem.y, LAMS, **options)
 
 
 def counts(result, key):
@@ -41,7 +45,7 @@ def all_entries(chain, tensor):
 @pytest.mark.parametrize("lam", [0.0, 0.3])
 def test_central_differences_equal_plain_ones(network, lam):
     p = Problem(network)
-    plain = difference_quotients(lambda q: cost(network, q, p.X, p.y, lam), p.hand.parameters, oracles.CENTRAL_STEP)
+    plain = difference_quotients(lambda q: cost(network, q, p.X, p.y, lam), p.manual.parameters, CENTRAL_STEP)
     penalty = p.chain.penalty(lambda_per_layer(lam, network.depth))
     for tensor, expected in plain.items():
         own = lam if tensor.startswith("W") else 0.0
@@ -53,10 +57,10 @@ def test_central_differences_equal_plain_ones(network, lam):
 
 def test_complex_step_equals_plain_one(network):
     p, h, lam = Problem(network), 1e-100, 0.3
-    for tensor, array in p.hand.parameters.items():
+    for tensor, array in p.manual.parameters.items():
         estimate = complex_step(p.chain, tensor, all_entries(p.chain, tensor), [lam if tensor.startswith("W") else 0.0], ignore)
         for entry in range(array.size):
-            moved = {name: a.astype(complex) for name, a in p.hand.parameters.items()}
+            moved = {name: a.astype(complex) for name, a in p.manual.parameters.items()}
             moved[tensor].ravel()[entry] += 1j * h
             expected = cost(network, moved, p.X, p.y, lam).imag / h
             assert estimate.derivative[0, entry] == pytest.approx(expected, rel=1e-9, abs=1e-14), (tensor, entry)
@@ -66,8 +70,8 @@ def test_leading_axis_of_perturbed_parameters(network):
     """The manual forward takes every parameter with a leading axis: the costs are those of one at a time."""
     problems = [Problem(network, seed=seed) for seed in range(3)]
     X, y = problems[0].X, problems[0].y
-    stacked = {name: np.stack([p.hand.parameters[name] for p in problems]) for name in problems[0].hand.parameters}
-    alone = [cost(network, p.hand.parameters, X, y, 0.1) for p in problems]
+    stacked = {name: np.stack([p.manual.parameters[name] for p in problems]) for name in problems[0].manual.parameters}
+    alone = [cost(network, p.manual.parameters, X, y, 0.1) for p in problems]
     np.testing.assert_allclose(cost(network, stacked, X, y, 0.1), alone, rtol=1e-12)
 
 
@@ -95,14 +99,14 @@ def test_pieces_cover_every_entry_once(monkeypatch):
 def crossed_entries(problem, tensor, step):
     """Plainly: which entries change the pattern of any ReLU at one of the three points of the stencil."""
     patterns = []
-    array = problem.hand.parameters[tensor]
+    array = problem.manual.parameters[tensor]
     for entry in range(array.size):
         changed = False
         for k in (-1, 1, 2):
-            moved = {name: a.copy() for name, a in problem.hand.parameters.items()}
+            moved = {name: a.copy() for name, a in problem.manual.parameters.items()}
             moved[tensor].ravel()[entry] += k * step
             again = Problem(problem.network, n=len(problem.X))
-            again.hand.parameters = moved
+            again.manual.parameters = moved
             changed |= any((a != b).any() for a, b in zip(again.chain.base[2][1:], problem.chain.base[2][1:], strict=True))
         patterns.append(changed)
     return np.array(patterns)
@@ -110,7 +114,7 @@ def crossed_entries(problem, tensor, step):
 
 @pytest.mark.parametrize("name", ["relu", "bn"])
 def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
-    monkeypatch.setattr(oracles, "CENTRAL_STEP", 5e-3)
+    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL[name], n=8)
     total = 0
     for tensor in p.chain.parameters:
@@ -126,12 +130,12 @@ def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
 
 
 def test_kinks_alone_are_settled_by_a_smaller_step(monkeypatch):
-    monkeypatch.setattr(oracles, "CENTRAL_STEP", 5e-3)
+    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL["relu"], n=8)
     result = checked(p, oracles=("central-difference",))
     assert result.verdict == "pass"
     assert counts(result, "kink") > 0
-    monkeypatch.setattr(oracles, "RETRIES", 0)
+    monkeypatch.setattr(network_oracles, "RETRIES", 0)
     result = checked(p, oracles=("central-difference",))
     assert result.verdict == "undecided"
     assert counts(result, "undecided") > 0
@@ -142,7 +146,7 @@ def tie():
     """A pre-activation of exactly 0, which no smaller step can leave."""
     p = Problem(SMALL["relu"])
     p.X[0] = 0.0
-    for twin in (p.hand, p.torch):
+    for twin in (p.manual, p.torch):
         twin.load_state(twin.state() | {"b1": np.zeros(6)})
     return p
 
@@ -161,16 +165,16 @@ def test_any_slope_of_the_relu_at_its_kink_is_right_and_no_other(oracles, share,
     """The tied image hands on `share` of what an active one would: right from 0 to 1."""
     p = tie()
     active = tie()
-    for twin in (active.hand, active.torch):
+    for twin in (active.manual, active.torch):
         twin.load_state(twin.state() | {"b1": np.full(6, 1e-14)})
-    honest = p.hand.cost_and_gradients
+    honest = p.manual.cost_and_gradients
 
     def other_convention(X, y, lam):
-        answer, other = honest(X, y, lam), active.hand.cost_and_gradients(X, y, lam)
+        answer, other = honest(X, y, lam), active.manual.cost_and_gradients(X, y, lam)
         both = answer.gradients["b1"], other.gradients["b1"]
         return answer._replace(gradients=answer.gradients | {"b1": both[0] + share * (both[1] - both[0])})
 
-    p.hand.cost_and_gradients = other_convention
+    p.manual.cost_and_gradients = other_convention
     result = checked(p, oracles=oracles)
     assert result.verdict == verdict
     assert {t["name"] for t in result.tensors if t["fail"]} == ({"b1"} if verdict == "fail" else set())
@@ -179,22 +183,22 @@ def test_any_slope_of_the_relu_at_its_kink_is_right_and_no_other(oracles, share,
 def test_several_ties_have_both_conventions():
     """Two tied images that pull the same way: neither all active nor all inactive lies between the one-sided derivatives."""
     left, right, off = np.array([[1.0]]), np.array([[1.5]]), np.array([[0.5]])
-    tie = oracles.Tie(left, right, np.zeros((1, 1)))
+    tie = Tie(left, right, np.zeros((1, 1)))
     hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
-    for hand, inside in hands.items():
-        assert verdict.between(np.array([[hand]]), tie, [off], 0.0) == (inside, not inside)
+    for claimed, inside in hands.items():
+        assert verdict.between(np.array([[claimed]]), tie, [off], 0.0) == (inside, not inside)
     assert verdict.between(off, tie, [], 0.0) == (False, True)
 
 
 def test_tie_allows_for_the_rounding_of_hand():
-    tie, hand = oracles.Tie(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
-    assert verdict.between(hand, tie, [], np.array([[1e-6]])) == (True, False)
-    assert verdict.between(hand, tie, [], np.array([[1e-8]])) == (False, True)
+    tie, claimed = Tie(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
+    assert verdict.between(claimed, tie, [], np.array([[1e-6]])) == (True, False)
+    assert verdict.between(claimed, tie, [], np.array([[1e-8]])) == (False, True)
 
 
 def test_tie_with_one_side_unknown_judges_nothing():
-    tie, hand = oracles.Tie(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
-    assert verdict.between(hand, tie, [], 0.0) == (False, False)
+    tie, claimed = Tie(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
+    assert verdict.between(claimed, tie, [], 0.0) == (False, False)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -207,9 +211,9 @@ def test_correct_networks_pass(seed):
 
 def test_dead_units_pass():
     p = Problem(SMALL["relu"])
-    for twin in (p.hand, p.torch):
+    for twin in (p.manual, p.torch):
         twin.load_state(twin.state() | {"b1": np.full(6, -1e3)})
-    gradients = p.hand.cost_and_gradients(p.X, p.y, 0.0).gradients
+    gradients = p.manual.cost_and_gradients(p.X, p.y, 0.0).gradients
     assert not gradients["W1"].any()
     assert checked(p).verdict == "pass"
 
@@ -228,17 +232,19 @@ def test_relu_that_float32_switches_is_undecided():
     network = Network("one", hidden=(1,), inputs=2)
     p = Problem(network, n=2, dtype="float32")
     p.X[:] = [[1.0, 2.0**-30], [2.0, 1.0]]
-    state = p.hand.state() | {"W1": np.array([[1.0, 1.0]]), "b1": np.array([-1.0])}
-    for twin in (p.hand, p.torch):
+    state = p.manual.state() | {"W1": np.array([[1.0, 1.0]]), "b1": np.array([-1.0])}
+    for twin in (p.manual, p.torch):
         twin.load_state(state)
     result = checked(p)
     assert result.verdict == "undecided"
     assert counts(result, "fail") == 0
 
 
-def compare_entries(hand, reference, uncertainty=0.0, rounding=1e-16):
-    """`hand` against `reference` (1, entries), in a tensor whose derivatives are of size 1."""
-    return verdict.compare(hand, reference, np.full(hand.shape, uncertainty), np.full(hand.shape, rounding), 1e-11, 1.0)
+def compare_entries(claimed, reference, uncertainty=0.0, rounding=1e-16):
+    """`claimed` against `reference` (1, entries), in a tensor whose derivatives are of size 1."""
+    return verdict.compare(
+        claimed, reference, np.full(claimed.shape, uncertainty), np.full(claimed.shape, rounding), 1e-11, 1.0
+    )
 
 
 def count(comparisons, crossed=None, **options):
@@ -249,16 +255,16 @@ def count(comparisons, crossed=None, **options):
 
 
 def test_verdict_of_an_entry():
-    hand = np.array([[1.0, 1.0, np.nan, 1.0, np.inf, 0.0, 1e-17]])
+    claimed = np.array([[1.0, 1.0, np.nan, 1.0, np.inf, 0.0, 1e-17]])
     reference = np.array([[1.0, 1.0 + 1e-9, 1.0, np.nan, np.inf, 0.0, -1e-17]])
-    comparison = compare_entries(hand, reference)
+    comparison = compare_entries(claimed, reference)
     assert comparison.agrees.tolist() == [[True, False, False, False, False, True, True]]
     assert count({"autograd": comparison}) == {"pass": 3, "fail": 4, "kink": 0, "undecided": 0}
 
 
 def test_nan_fails_though_no_oracle_could_decide():
-    hand, reference = np.array([[np.nan]]), np.array([[1.0]])
-    comparison = compare_entries(hand, reference, uncertainty=np.inf)
+    claimed, reference = np.array([[np.nan]]), np.array([[1.0]])
+    comparison = compare_entries(claimed, reference, uncertainty=np.inf)
     assert count({"autograd": comparison}, np.ones(1, bool))["fail"] == 1
 
 
@@ -353,11 +359,11 @@ def test_oracle_that_is_too_uncertain_decides_nothing():
 
 def test_worst_entry_is_the_wrong_one():
     """Among entries that are exactly 0 against 0, one planted error: the index and the values that the user is sent to."""
-    hand = np.zeros((2, 12))
-    hand[1, 7] = 1e-3
-    comparison = verdict.compare(hand, np.zeros((2, 12)), np.zeros((2, 12)), np.zeros((2, 12)), 1e-11, np.ones((2, 1)))
-    worst = verdict.summary(comparison, hand, np.zeros((2, 12)), (3, 4), np.arange(12))["worst"]
-    assert (worst["index"], worst["manual"], worst["reference"]) == ([1, 3], 1e-3, 0.0)
+    claimed = np.zeros((2, 12))
+    claimed[1, 7] = 1e-3
+    comparison = verdict.compare(claimed, np.zeros((2, 12)), np.zeros((2, 12)), np.zeros((2, 12)), 1e-11, np.ones((2, 1)))
+    worst = verdict.summary(comparison, claimed, np.zeros((2, 12)), (3, 4), np.arange(12))["worst"]
+    assert (worst["index"], worst["claimed"], worst["reference"]) == ([1, 3], 1e-3, 0.0)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 3e-11), ("float32", 1e-3)])
@@ -367,14 +373,14 @@ def test_smallest_error_that_is_found(dtype, error):
         p = Problem(network, n=9, dtype=dtype)
         gradient = p.torch.cost_and_gradients(p.X, p.y, 0.0).gradients["W1"]
         entry = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
-        honest = p.hand.cost_and_gradients
+        honest = p.manual.cost_and_gradients
 
         def wrong(X, y, lam, honest=honest, entry=entry):
             answer = honest(X, y, lam)
             answer.gradients["W1"][entry] *= 1 + 2 * error
             return answer
 
-        p.hand.cost_and_gradients = wrong
+        p.manual.cost_and_gradients = wrong
         result = checked(p, oracles=("autograd", "complex-step"))
         assert result.verdict == "fail"
         assert [(t["name"], t["fail"]) for t in result.tensors if t["fail"]] == [("W1", 1)]
@@ -384,14 +390,14 @@ def test_smallest_error_that_is_found(dtype, error):
 def test_central_difference_alone_finds_a_few_of_its_uncertainties():
     p = Problem(SMALL["relu"], n=9)
     uncertainty = central_difference(p.chain, "b1", all_entries(p.chain, "b1"), [0.0], [0.0], ignore).uncertainty.max()
-    honest = p.hand.cost_and_gradients
+    honest = p.manual.cost_and_gradients
 
     def wrong(X, y, lam):
         answer = honest(X, y, lam)
         answer.gradients["b1"] += 4 * uncertainty
         return answer
 
-    p.hand.cost_and_gradients = wrong
+    p.manual.cost_and_gradients = wrong
     result = checked(p, oracles=("central-difference",))
     assert [t["name"] for t in result.tensors if t["fail"]] == ["b1"]
     assert uncertainty < 1e-8
@@ -408,14 +414,14 @@ def test_central_difference_alone_finds_a_few_of_its_uncertainties():
 )
 def test_gradient_of_another_shape_or_name_fails(damage, fault):
     p = Problem(SMALL["relu"])
-    honest = p.hand.cost_and_gradients
+    honest = p.manual.cost_and_gradients
 
     def misshapen(X, y, lam):
         answer = honest(X, y, lam)
         damage(answer.gradients)
         return answer
 
-    p.hand.cost_and_gradients = misshapen
+    p.manual.cost_and_gradients = misshapen
     result = checked(p)
     assert (result.verdict, result.faults) == ("fail", [fault])
     b1 = result.tensors[1]
@@ -425,8 +431,8 @@ def test_gradient_of_another_shape_or_name_fails(damage, fault):
 
 def test_logits_of_another_shape_fail():
     p = Problem(SMALL["relu"])
-    honest = p.hand.cost_and_gradients
-    p.hand.cost_and_gradients = lambda X, y, lam: honest(X, y, lam)._replace(logits=np.zeros((10, 5)))
+    honest = p.manual.cost_and_gradients
+    p.manual.cost_and_gradients = lambda X, y, lam: honest(X, y, lam)._replace(logits=np.zeros((10, 5)))
     result = checked(p)
     assert (result.verdict, result.faults) == ("fail", ["the logits have shape (10, 5), those of PyTorch (5, 10)"])
 
@@ -445,10 +451,10 @@ def test_dead_units_do_not_hide_the_noise_of_the_others():
     for seed in range(3):
         p = Problem(network, n=9, seed=seed)
         p.X[:, 4:] = 0.0
-        state = p.hand.state()
+        state = p.manual.state()
         state["b1"][3:] = -100.0
         state["b2"] += 3000.0
-        for twin in (p.hand, p.torch):
+        for twin in (p.manual, p.torch):
             twin.load_state(state)
         assert checked(p).verdict == "pass"
 
@@ -475,7 +481,7 @@ def test_check_changes_nothing(network):
     p = Problem(network)
 
     def everything():
-        return p.hand.state() | {f"torch {name}": tensor.numpy() for name, tensor in p.torch.state_dict().items()}
+        return p.manual.state() | {f"torch {name}": tensor.numpy() for name, tensor in p.torch.state_dict().items()}
 
     with watch(everything, restore=pytest.fail) as changed:
         assert checked(p).faults == []
@@ -487,14 +493,14 @@ def test_backward_that_changes_state_fails(monkeypatch, what):
     import random
 
     p = Problem(SMALL["bn"])
-    honest = p.hand.cost_and_gradients
+    honest = p.manual.cost_and_gradients
 
     def careless(X, y, lam):
         answer = honest(X, y, lam)
         if what == "parameter":
-            p.hand.parameters["W2"][0, 0] += 1e-15
+            p.manual.parameters["W2"][0, 0] += 1e-15
         elif what == "statistic":
-            p.hand.statistics["running_var1"] *= 0.9
+            p.manual.statistics["running_var1"] *= 0.9
         elif what == "data":
             X[0, 0] += 1.0
         elif what == "numpy":
@@ -505,12 +511,12 @@ def test_backward_that_changes_state_fails(monkeypatch, what):
             random.random()
         return answer
 
-    monkeypatch.setattr(p.hand, "cost_and_gradients", careless)
+    monkeypatch.setattr(p.manual, "cost_and_gradients", careless)
     result = checked(p)
     assert result.verdict == "fail"
     names = {
-        "parameter": "manual W2",
-        "statistic": "manual running_var1",
+        "parameter": "claimed W2",
+        "statistic": "claimed running_var1",
         "data": "X",
         "numpy": "NumPy's random generator",
         "torch": "PyTorch's random generator",
@@ -537,11 +543,11 @@ def test_full_size_networks_on_samples(named):
     """The fast path against the plain forward pass, at a few entries of every tensor of the seven networks."""
     p, h = Problem(named, n=4), 1e-100
     rng = np.random.default_rng(0)
-    for tensor, array in p.hand.parameters.items():
+    for tensor, array in p.manual.parameters.items():
         entries = rng.choice(array.size, 3, replace=False)
         losses, _ = p.chain.losses(tensor, entries, 1j * h)
         for entry, loss in zip(entries, losses, strict=True):
-            moved = p.hand.parameters | {tensor: array.astype(complex)}
+            moved = p.manual.parameters | {tensor: array.astype(complex)}
             moved[tensor].ravel()[entry] += 1j * h
             expected = cost(named, moved, p.X, p.y, 0.0)
             assert loss.real == pytest.approx(expected.real, rel=1e-12)
@@ -552,29 +558,29 @@ ORACLES_BY_HAND = {"autograd": 1.0, "complex-step": 1.0, "central-difference": 1
 
 
 @pytest.mark.parametrize(
-    ("hand", "oracles", "alone", "verdict_of_entry"),
+    ("claimed", "oracles", "alone", "verdict_of_entry"),
     [
         (1.0, {}, {}, "pass"),
-        (2.0, {}, {"hand": 1}, "fail"),
+        (2.0, {}, {"claimed": 1}, "fail"),
         (1.0, {"autograd": 2.0}, {"autograd": 1}, "fail"),
         (1.0, {"complex-step": 2.0}, {"complex-step": 1}, "fail"),
         (1.0, {"central-difference": 2.0}, {"central-difference": 1}, "pass"),
         (1.0, {"autograd": 2.0, "complex-step": 3.0}, {}, "fail"),
-        (2.0, {"central-difference": 2.0}, {"hand": 1}, "fail"),
-        (np.nan, {}, {"hand": 1}, "fail"),
+        (2.0, {"central-difference": 2.0}, {"claimed": 1}, "fail"),
+        (np.nan, {}, {"claimed": 1}, "fail"),
     ],
 )
-def test_who_stands_alone(hand, oracles, alone, verdict_of_entry):
-    hand, none = np.array([[hand]]), np.zeros((1, 1))
+def test_who_stands_alone(claimed, oracles, alone, verdict_of_entry):
+    claimed, none = np.array([[claimed]]), np.zeros((1, 1))
     derivatives = {oracle: np.array([[value]]) for oracle, value in (ORACLES_BY_HAND | oracles).items()}
-    comparisons = {o: verdict.compare(hand, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
+    comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
     assert verdict.votes(derivatives, comparisons, 1e-15) == alone
     assert count(comparisons)[verdict_of_entry] == 1
 
 
 def test_nobody_votes_without_both_exact_oracles():
-    hand, none = np.array([[2.0]]), np.zeros((1, 1))
+    claimed, none = np.array([[2.0]]), np.zeros((1, 1))
     derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
-    comparisons = {o: verdict.compare(hand, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
+    comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
     assert verdict.votes(derivatives, comparisons, 1e-15) == {}
     assert count(comparisons)["fail"] == 1

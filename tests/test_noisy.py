@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck.rounding.numpy_noise import Noise, Noisy
-from gradcheck.rounding.stochastic import rounding_uncertainty_of_numpy
+from gradcheck.rounding.numpy_noise import Noise, Noisy, rounding_uncertainty_of_numpy
 
 rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 4)), rng.standard_normal((4, 3))

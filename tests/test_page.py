@@ -189,7 +189,7 @@ def test_wrong_tensors_are_open_on_top(show, results):
     assert "utograd and the complex step agree at" in detail
     worst = results["fail"][0]["networks"][0]["tensors"][0]["oracles"]["autograd"]["worst"]
     assert f"[{worst['index'][0]}, {worst['index'][1]}]" in detail
-    for value in (worst["manual"], worst["reference"]):
+    for value in (worst["claimed"], worst["reference"]):
         assert any(float(shown) == pytest.approx(value, rel=1e-15) for shown in texts(browser, ".value"))
 
 
@@ -314,7 +314,7 @@ def test_numbers_that_are_not_finite(show, results):
     tensor = result["networks"][0]["tensors"][0]
     tensor["diagnosis"] = tensor["sensitivity"] = None
     for oracle in tensor["oracles"].values():
-        oracle["worst"] |= {"manual": None, "rel_error": None}
+        oracle["worst"] |= {"claimed": None, "rel_error": None}
     pictures[0]["W1"]["errors"][...] = np.inf
     browser = show(result, pictures)
     assert "No known bug makes this pattern." in browser.find_element(By.CSS_SELECTOR, ".detail").text

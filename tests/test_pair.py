@@ -578,7 +578,7 @@ def test_a_cost_that_is_not_that_of_its_layers_fails(wrong):
         ({"X": X.T}, "X has shape (4, 7)"),
         ({"X": X[:0], "y": LABELS[:0]}, "X has shape (0, 4)"),
         ({"y": LABELS[:3]}, "y (3,)"),
-        ({"y": LABELS + 1}, "y has to hold classes, whole numbers from 0 to 2"),
+        ({"y": LABELS + 1}, "y has to hold classes, integers from 0 to 2"),
         ({"y": LABELS * 1.0}, "y has to hold classes"),
         ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of softmax, sigmoid"),
         ({"lam": (0.1, 0.1, 0.1)}, "lambda has 3 values"),

@@ -14,10 +14,11 @@ import pytest
 import torch
 from conftest import SMALL, Problem, call
 
-from gradcheck import assert_gradients_match, check, check_network
+from gradcheck import assert_gradients_match, check
 from gradcheck.errors import UserError
 from gradcheck.guard import bits, generators
 from lab.cli import compare
+from lab.network_check import check_network
 
 ROOT = Path(__file__).parent.parent
 
@@ -287,25 +288,25 @@ def test_a_cost_that_reaches_for_the_parameters_outside(raises):
 @pytest.mark.parametrize("name", ["relu", "bn"])
 def test_a_network_whose_backward_raises_after_it_changed_everything(name):
     p = Problem(SMALL[name])
-    honest = p.hand.cost_and_gradients
+    honest = p.manual.cost_and_gradients
 
     def careless(X, y, lam):
         honest(X, y, lam)
-        if p.hand.statistics:
-            p.hand.statistics["running_mean1"] += 1
-        draws_and_changes(p.hand.parameters["W1"], raises=True)
+        if p.manual.statistics:
+            p.manual.statistics["running_mean1"] += 1
+        draws_and_changes(p.manual.parameters["W1"], raises=True)
 
-    p.hand.cost_and_gradients = careless
+    p.manual.cost_and_gradients = careless
 
     def everything():
-        return state_of(*p.hand.state().values(), *p.torch.state_dict().values(), p.X, p.y)
+        return state_of(*p.manual.state().values(), *p.torch.state_dict().values(), p.X, p.y)
 
     before = everything()
-    result = check_network("net", p.hand, p.torch, p.X, p.y, (0.0, 0.1))
+    result = check_network("net", p.manual, p.torch, p.X, p.y, (0.0, 0.1))
     assert everything() == before
     assert result.verdict == "fail"
     assert result.faults[0].startswith("the backward pass raised ArithmeticError in test_pair_command.py")
-    assert "the check may only read manual W1, which changed" in result.faults
+    assert "the check may only read claimed W1, which changed" in result.faults
 
 
 def test_an_interrupt_puts_everything_back():

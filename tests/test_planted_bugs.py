@@ -32,12 +32,12 @@ def problem(name):
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 def test_bug_makes_wrong_what_it_says(bug):
     at, lam, reference = problem(bug.network)
-    correct = at.hand.cost_and_gradients(at.X, at.y, lam).gradients
+    correct = at.manual.cost_and_gradients(at.X, at.y, lam).gradients
     with bug.planted(at.network.depth):
-        gradients = at.hand.cost_and_gradients(at.X, at.y, lam).gradients
+        gradients = at.manual.cost_and_gradients(at.X, at.y, lam).gradients
     wrong = {name for name, g in reference.items() if not np.allclose(gradients[name], g, rtol=5e-10, atol=1e-14)}
     assert wrong == bug.tensors
-    after = at.hand.cost_and_gradients(at.X, at.y, lam).gradients
+    after = at.manual.cost_and_gradients(at.X, at.y, lam).gradients
     assert all(np.array_equal(after[name], g) for name, g in correct.items())
 
 
@@ -70,7 +70,7 @@ def test_any_diagnosis_of_a_bug_without_a_named_cause_is_wrong():
 def peers_at(problem, **options):
     network = problem.network
     return Peers(
-        problem.hand.parameters,
+        problem.manual.parameters,
         lambda p: float(mlp.cost(network, p, problem.X, problem.y, lambdas(network))),
         lambda p: network_cost(network, p, *map(torch.from_numpy, (problem.X, problem.y)), lambdas(network)),
         **options,
@@ -81,16 +81,16 @@ def peers_at(problem, **options):
 def test_both_costs_are_the_cost(name):
     problem = Problem(SMALL[name])
     peers = peers_at(problem)
-    expected = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).cost
-    tensors = {name: torch.from_numpy(array) for name, array in problem.hand.parameters.items()}
-    assert math.isclose(peers.cost(problem.hand.parameters), expected, rel_tol=1e-14)
+    expected = problem.manual.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).cost
+    tensors = {name: torch.from_numpy(array) for name, array in problem.manual.parameters.items()}
+    assert math.isclose(peers.cost(problem.manual.parameters), expected, rel_tol=1e-14)
     assert math.isclose(float(peers.torch_cost(tensors)), expected, rel_tol=1e-14)
 
 
 def test_all_peers_accept_the_correct_gradient_and_reject_another():
     problem = Problem(Network("sigmoid", inputs=7, loss="sigmoid"))
     peers = peers_at(problem)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
+    gradients = problem.manual.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     assert peers.judge(gradients) == dict.fromkeys(planted_bugs.NAMES, True)
     assert peers.judge(gradients | {"W1": 2 * gradients["W1"]}) == dict.fromkeys(planted_bugs.NAMES, False)
     assert peers.judge(gradients | {"b1": gradients["b1"] * np.nan}) == dict.fromkeys(planted_bugs.NAMES, False)
@@ -100,7 +100,7 @@ def test_without_slow_mode_no_difference_is_taken_at_an_entry():
     """Not even for the message of fast mode about a gradient that it rejects."""
     problem = Problem(Network("sigmoid", inputs=300, loss="sigmoid"))
     peers = peers_at(problem, slow=False)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
+    gradients = problem.manual.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     calls, honest = [], peers.torch_cost
     peers.torch_cost = lambda p: calls.append(1) or honest(p)
     accepted = peers.judge(gradients | {"b1": 2 * gradients["b1"]})
@@ -112,7 +112,7 @@ def test_slow_mode_sees_every_entry_and_keeps_its_numerical_jacobian(monkeypatch
     """A wrong entry of 1e-3 that a difference quotient sees; the second judgement evaluates the cost a few times only."""
     problem = Problem(Network("sigmoid", inputs=7, loss="sigmoid"))
     peers = peers_at(problem)
-    gradients = problem.hand.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
+    gradients = problem.manual.cost_and_gradients(problem.X, problem.y, lambdas(problem.network)).gradients
     peers.judge(gradients)
     calls, honest = [], peers.torch_cost
     monkeypatch.setattr(peers, "torch_cost", lambda p: calls.append(1) or honest(p))

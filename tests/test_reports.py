@@ -14,7 +14,7 @@ from lab.output.reproduction_figures import draw
 from lab.output.reproduction_pages import page, readme
 from lab.reports import catalogue, measures
 from lab.reports.measures import MEASURES
-from lab.reports.numbers import ESCAPED, number, value_of
+from lab.reports.numbers import ESCAPED, reported_number, value_of
 from lab.reports.orders import Order
 from lab.reports.results import Results
 from lab.training.settings import Settings
@@ -147,13 +147,13 @@ def test_what_a_finished_run_must_be_to_be_kept():
 
 
 def test_what_meets_a_number():
-    by_tolerance = number("val accuracy", 50.0, {"accuracy": 1.5})
+    by_tolerance = reported_number("val accuracy", 50.0, {"accuracy": 1.5})
     assert [by_tolerance.met_by(v) for v in (48.49, 48.5, 51.5, 51.51, None)] == [False, True, True, False, False]
-    assert number("test accuracy", 52.29, {"accuracy": 1.5}).met_by(0.5379 * 100)
-    assert number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-8)
-    assert not number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-6)
-    assert number("allclose", {"value": False}, {}).met_by(False)
-    assert not number("allclose", {"value": False}, {}).met_by(True)
+    assert reported_number("test accuracy", 52.29, {"accuracy": 1.5}).met_by(0.5379 * 100)
+    assert reported_number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-8)
+    assert not reported_number("W1", {"value": 4e-7, "high": 1e-6}, {}).met_by(2e-6)
+    assert reported_number("allclose", {"value": False}, {}).met_by(False)
+    assert not reported_number("allclose", {"value": False}, {}).met_by(True)
 
 
 def experiment_of(specified, as_run=(), why="", tolerance=1.0, data="cifar10"):
@@ -165,7 +165,7 @@ def experiment_of(specified, as_run=(), why="", tolerance=1.0, data="cifar10"):
         for twin, values in zip(("manual", "torch"), twins, strict=False)
         for seed, value in enumerate(values)
     ]
-    numbers = [number("val accuracy", 50.0, {"accuracy": tolerance}, why).as_json()]
+    numbers = [reported_number("val accuracy", 50.0, {"accuracy": tolerance}, why).as_json()]
     columns = ["specified", "as-run"] if as_run else ["specified"]
     about = {"name": "x", "report": "000", "title": "", "trains": True, "doubts": [], "columns": columns}
     return about | {"numbers": numbers, "runs": runs}
@@ -199,19 +199,19 @@ def test_the_headline_counts():
 
 def test_a_claim_on_several_experiments():
     claim = catalogue.Claim("c", "close", "val accuracy", ("a", "b"), within=2.0)
-    book = replace(BOOK, claims=(claim,))
+    with_claim = replace(BOOK, claims=(claim,))
     a, b, c = (experiment_of([[value], [value]]) | {"name": name} for name, value in (("a", 50), ("b", 51.5), ("b", 52.5)))
-    assert reproduction.claims_of(book, [a, b]) == [
+    assert reproduction.claims_of(with_claim, [a, b]) == [
         ("close", {"manual": pytest.approx(1.5), "torch": pytest.approx(1.5)}, True)
     ]
-    assert not reproduction.claims_of(book, [a, c])[0][2]
-    assert reproduction.claims_of(book, [a]) == []
-    assert reproduction.claims_of(book, [a, b | {"runs": []}]) == []
+    assert not reproduction.claims_of(with_claim, [a, c])[0][2]
+    assert reproduction.claims_of(with_claim, [a]) == []
+    assert reproduction.claims_of(with_claim, [a, b | {"runs": []}]) == []
     one_twin = b | {"runs": [run for run in b["runs"] if run["implementation"] == "torch"]}
-    assert reproduction.claims_of(book, [a, one_twin]) == [("close", {"torch": pytest.approx(1.5)}, True)]
+    assert reproduction.claims_of(with_claim, [a, one_twin]) == [("close", {"torch": pytest.approx(1.5)}, True)]
     for run in b["runs"]:
         run["diverged"] = 7
-    assert reproduction.claims_of(book, [a, b]) == [("close", {"manual": None, "torch": None}, False)]
+    assert reproduction.claims_of(with_claim, [a, b]) == [("close", {"manual": None, "torch": None}, False)]
 
 
 @pytest.mark.parametrize("name", [name for name, each in BOOK.experiments.items() if not each.trains])
@@ -223,11 +223,14 @@ def test_measures_have_the_reported_keys(name):
 
 
 def test_measures_by_hand():
-    hand, numerical = {"W1": np.array([1.0, 0.0]), "b1": np.array([2.0])}, {"W1": np.array([1.5, 0.0]), "b1": np.array([2.0])}
-    assert measures.relative(hand, numerical) == {"max relative": pytest.approx(0.2)}
-    assert measures.relative_by_tensor(hand, numerical) == {"W1": pytest.approx(0.2), "b1": 0}
-    assert measures.relative_to_larger(hand, numerical) == {"max relative": pytest.approx(1 / 3)}
-    found = measures.absolute(hand, numerical)
+    claimed, numerical = (
+        {"W1": np.array([1.0, 0.0]), "b1": np.array([2.0])},
+        {"W1": np.array([1.5, 0.0]), "b1": np.array([2.0])},
+    )
+    assert measures.relative(claimed, numerical) == {"max relative": pytest.approx(0.2)}
+    assert measures.relative_by_tensor(claimed, numerical) == {"W1": pytest.approx(0.2), "b1": 0}
+    assert measures.relative_to_larger(claimed, numerical) == {"max relative": pytest.approx(1 / 3)}
+    found = measures.absolute(claimed, numerical)
     assert [found[f"W {word} error"] for word in ("mean", "std", "max")] == [0.25, 0.25, 0.5]
     assert [found[f"W gradient {word}"] for word in ("min", "max", "std")] == [0, 1, 0.5]
     assert found["b max error"] == 0

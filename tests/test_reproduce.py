@@ -20,7 +20,7 @@ from lab.reports import catalogue
 from lab.reports.orders import Order
 from lab.reports.work import Stack
 from lab.training import checkpoint
-from lab.training.stacked import Together
+from lab.training.stacked import StackedTraining
 from manual import layers, losses
 
 ROOT = Path(__file__).parent.parent
@@ -94,13 +94,13 @@ def test_finished_runs_are_kept_until_their_settings_change(quick, monkeypatch, 
     shutil.copy(quick[0] / "000-fig3.json", folder)
     arguments = ("--quick", "000-fig3", "--jobs", 1, "--results", folder)
     before = (folder / "000-fig3.json").read_text()
-    trained, train = [], Together.train
+    trained, train = [], StackedTraining.train
 
     def counted(self, *others):
         trained.append([(settings.lam, settings.implementation) for settings in self.candidates])
         return train(self, *others)
 
-    monkeypatch.setattr(Together, "train", counted)
+    monkeypatch.setattr(StackedTraining, "train", counted)
     assert call(reproduce.main, capsys, *arguments)[0] == 0
     assert not trained
     assert (folder / "000-fig3.json").read_text() == before
@@ -127,13 +127,13 @@ def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_p
     assert (code, out) == (130, "")
     assert "stopped; what is finished is kept" in err
     (unfinished,) = (tmp_path / ".unfinished").iterdir()
-    begun, stack = [], Together.resume
+    begun, stack = [], StackedTraining.resume
 
     def resumed(self, checkpoint):
         stack(self, checkpoint)
         begun.append(self.update)
 
-    monkeypatch.setattr(Together, "resume", resumed)
+    monkeypatch.setattr(StackedTraining, "resume", resumed)
     assert call(reproduce.main, capsys, *arguments)[0] == 0
     assert len(begun) == 1
     assert 10 < begun[0] < 20

@@ -26,10 +26,10 @@ from lab.searching.ranking import Candidate, as_good, noise, ranked
 from lab.searching.search import key
 from lab.searching.space import SAMPLERS, Dimension, coarse_points, dimension, fine_points, settings_at
 from lab.training import checkpoint
-from lab.training.run import Run, fitted, load_images
+from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
-from lab.training.stacked import Together, alike
+from lab.training.stacked import StackedTraining, stacking_key
 from networks import NAMED, Network, initial_state
 
 ROOT = Path(__file__).parent.parent
@@ -73,12 +73,12 @@ def test_each_candidate_ends_where_it_would_have_ended_alone(tmp_path, name, imp
     """Lambda, its layers, the learning rate and the initial weights of each its own; 200 updates in float64."""
     images = fewer(load_images(Settings(NAMED[name])))
     base = Settings(NAMED[name], implementation, step_size=100, cycles=1, record_every=100, dtype="float64", augment="flip")
-    base = fitted(base, images)
+    base = resolve_settings(base, images)
     own = [(0.005, 0.1, "he"), (0.0, 0.05, "xavier"), (tuple(0.01 * k for k in range(NAMED[name].depth)), 0.02, "0.05")]
     candidates = [replace(base, lam=lam, lr_max=lr_max, init=init) for lam, lr_max, init in own]
-    assert len({alike(settings) for settings in candidates}) == 1
-    together = Together(candidates, "cpu")
-    rows = list(together.train(together.place(images), lambda: None, lambda: False))
+    assert len({stacking_key(settings) for settings in candidates}) == 1
+    together = StackedTraining(candidates, "cpu")
+    rows = list(together.train(together.to_device(images), lambda: None, lambda: False))
     assert [row["update"] for row in rows] == [0, 100, 200]
     for k, (settings, state, result) in enumerate(zip(candidates, together.stack.states(), together.results(), strict=True)):
         if implementation == "torch" and k == 0:
@@ -98,11 +98,11 @@ def test_each_candidate_ends_where_it_would_have_ended_alone(tmp_path, name, imp
 def test_a_stack_goes_on_from_its_checkpoint(tmp_path, implementation):
     """Stopped in the middle of an epoch, after one of the candidates has diverged: the rest is bit for bit the same."""
     base = Settings(NAMED["three-layer-bn"], implementation, batch_size=20, step_size=10, cycles=2, augment="flip")
-    candidates = [replace(fitted(base, IMAGES), lam=lam) for lam in (0.01, 1e4)]
+    candidates = [replace(resolve_settings(base, IMAGES), lam=lam) for lam in (0.01, 1e4)]
     whole, half, rest, other = (
-        Together(each, "cpu", ("train", "val")) for each in (candidates, candidates, candidates, candidates[:1])
+        StackedTraining(each, "cpu", ("train", "val")) for each in (candidates, candidates, candidates, candidates[:1])
     )
-    parts = whole.place(IMAGES, ("train", "val", "test"))
+    parts = whole.to_device(IMAGES, ("train", "val", "test"))
     list(whole.train(parts, lambda: None, lambda: False))
     list(half.train(parts, lambda: None, lambda: half.update == 17))
     checkpoint.write(tmp_path / "stack", half.checkpoint())
@@ -120,11 +120,11 @@ def test_a_stack_goes_on_from_its_checkpoint(tmp_path, implementation):
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
 def test_one_candidate_that_diverges_leaves_the_others_as_they_are(implementation):
     base = Settings(NAMED["three-layer-bn"], implementation, batch_size=20, step_size=10, cycles=1, dtype="float64")
-    base = fitted(base, IMAGES)
+    base = resolve_settings(base, IMAGES)
     found = []
     for lams in ((0.01, 1e4), (0.01,)):
-        together = Together([replace(base, lam=lam) for lam in lams], "cpu")
-        list(together.train(together.place(IMAGES), lambda: None, lambda: False))
+        together = StackedTraining([replace(base, lam=lam) for lam in lams], "cpu")
+        list(together.train(together.to_device(IMAGES), lambda: None, lambda: False))
         found.append(together.results())
     assert found[0][1]["diverged"] is not None
     assert found[0][1]["val"] is None

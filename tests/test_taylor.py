@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradcheck import check
-from gradcheck.derivations.taylor import DIRECTIONS, STEPS, taylor_test, unit_directions
+from gradcheck.derivations.taylor import DIRECTIONS, TAYLOR_STEPS, taylor_test, unit_directions
 
 SHAPE = (3, 4)
 w = np.random.default_rng(0).standard_normal(SHAPE)
@@ -85,9 +85,9 @@ def test_rounding_of_the_gradient_is_no_error_of_it():
 
 def test_steps_and_remainders_are_those_of_the_plot():
     found = run(smooth, np.cos(w))
-    assert found["steps"] == STEPS.tolist()
+    assert found["steps"] == TAYLOR_STEPS.tolist()
     direction = unit_directions(SHAPE, 0)[1]
-    expected = abs(smooth(w + STEPS[9] * direction) - smooth(w) - STEPS[9] * (np.cos(w) * direction).sum())
+    expected = abs(smooth(w + TAYLOR_STEPS[9] * direction) - smooth(w) - TAYLOR_STEPS[9] * (np.cos(w) * direction).sum())
     assert found["directions"][1]["remainders"][9] == pytest.approx(expected, rel=1e-6)
 
 

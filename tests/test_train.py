@@ -22,7 +22,7 @@ from lab.data import datasets
 from lab.options import device_of
 from lab.training import checkpoint
 from lab.training.loop import LARGEST_COST
-from lab.training.run import Run, first_relu, fitted, load_images
+from lab.training.run import Run, first_relu, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
 from manual import layers, losses
@@ -92,7 +92,7 @@ def test_the_settings_of_other_people_are_trained_and_kept(capsys, out):
     settings = RunFolder(out).settings()
     assert (settings.network.eps, settings.network.momentum) == (2.2e-16, 0.3)
     assert (settings.init_bias, settings.normalise) == (0.1, "each-file")
-    assert RunFolder(out).rows()[-1]["apart"]["weights"] < 1e-9
+    assert RunFolder(out).rows()[-1]["drift"]["weights"] < 1e-9
 
 
 def test_same_seed_same_bits_other_seed_others(capsys, tmp_path):
@@ -106,7 +106,7 @@ def test_same_seed_same_bits_other_seed_others(capsys, tmp_path):
 def test_both_twins_are_recorded_with_their_distance(capsys, out):
     printed = trained(capsys, out, *QUICK, "--implementation", "both", "--batch-norm", "--dtype", "float64")
     rows = RunFolder(out).rows()
-    assert all(row["apart"]["weights"] < 1e-12 and row["torch"].keys() == {"train", "val"} for row in rows)
+    assert all(row["drift"]["weights"] < 1e-12 and row["torch"].keys() == {"train", "val"} for row in rows)
     assert json.loads((out / "result.json").read_text())["torch"]["test"]["accuracy"] > 0
     assert "the twins are apart by (relative) logits" in printed
     assert {name.partition(".")[0] for name in load_file(out / "checkpoint.safetensors")} == {"manual", "torch"}
@@ -116,12 +116,12 @@ def test_both_twins_are_recorded_with_their_distance(capsys, out):
 def test_float32_twins_are_reported_apart(capsys, out):
     printed = trained(capsys, out, *QUICK, "--implementation", "both")
     assert "ReLUs differ" in printed
-    assert "apart.png" in printed
-    assert RunFolder(out).rows()[-1]["apart"]["logits"] > 1e-9
+    assert "drift.png" in printed
+    assert RunFolder(out).rows()[-1]["drift"]["logits"] > 1e-9
 
 
 def test_where_relus_part_first():
-    rows = [{"update": t, "apart": {"relu": {"differ": n, "layer": n or None}}} for t, n in ((0, 0), (10, 2), (20, 1))]
+    rows = [{"update": t, "drift": {"relu": {"differ": n, "layer": n or None}}} for t, n in ((0, 0), (10, 2), (20, 1))]
     assert first_relu(rows) == {"update": 10, "layer": 2}
     assert first_relu(rows[:1]) is None
 
@@ -233,7 +233,7 @@ def test_a_row_without_its_checkpoint_comes_again(monkeypatch, capsys, tmp_path)
 def test_a_stop_leaves_a_checkpoint_wherever_it_comes(tmp_path):
     settings = Settings(Network("small", hidden=(4,)), updates=12, record_every=5, step_size=10)
     images = load_images(settings)
-    settings = fitted(settings, images)
+    settings = resolve_settings(settings, images)
     for stop in range(1, 12):
         folder = RunFolder(tmp_path / str(stop))
         folder.write_settings(settings)
@@ -310,7 +310,7 @@ def test_killed_before_the_result_and_resumed_in_another_twin(capsys, out, then)
     result = json.loads((out / "result.json").read_text())
     assert result["implementation"] == then
     assert result["test"]["loss"] == pytest.approx(whole["test"]["loss"], rel=1e-9)
-    assert ("apart" in result) == ("apart by" in printed) == (then == "both")
+    assert ("drift" in result) == ("apart by" in printed) == (then == "both")
 
 
 def test_a_finished_run_is_shown_again(capsys, out):

@@ -13,12 +13,12 @@ from gradcheck.errors import UserError
 from lab import twins
 from lab.data import datasets
 from lab.training.batches import Batches
-from lab.training.drift import apart
-from lab.training.evaluation import Placed, evaluate, probability_of_class, true_class_histogram
-from lab.training.run import Run, fitted, load_images
+from lab.training.drift import measure_drift
+from lab.training.evaluation import DeviceData, evaluate, probability_of_class, true_class_histogram
+from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.schedules import cyclical, step_decay
-from lab.training.settings import Settings, plan
+from lab.training.settings import Settings, training_plan
 from networks import NAMED, Network, initial_state, nonzero_state
 
 
@@ -64,7 +64,7 @@ NETWORK = NAMED["two-layer"]
     ],
 )
 def test_plan(options, updates, record_every, rates):
-    found = plan(Settings(NETWORK, **options), 10_000)
+    found = training_plan(Settings(NETWORK, **options), 10_000)
     assert (found.updates, found.record_every) == (updates, record_every)
     assert found.batch_size == (200 if "batches_per_epoch" in options else 100)
     for t, lr in rates.items():
@@ -74,7 +74,7 @@ def test_plan(options, updates, record_every, rates):
 @pytest.mark.parametrize(("asked", "batch_size"), [(100, 100), (300, 33), (6000, 1), (10_000, 1)])
 def test_batches_per_epoch_is_the_number_of_batches(asked, batch_size):
     """Also where it does not divide the images: the rows left over wait for the next epoch's order."""
-    found = plan(Settings(NETWORK, batches_per_epoch=asked, epochs=2), 10_000)
+    found = training_plan(Settings(NETWORK, batches_per_epoch=asked, epochs=2), 10_000)
     assert (found.per_epoch, found.batch_size, found.updates) == (asked, batch_size, 2 * asked)
     batches = Batches(10_000, found.batch_size, found.per_epoch, seed=0)
     epoch = np.concatenate([batches.at(t).rows for t in range(asked)])
@@ -83,11 +83,11 @@ def test_batches_per_epoch_is_the_number_of_batches(asked, batch_size):
 
 def test_plan_of_too_few_images():
     with pytest.raises(UserError, match="--batch-size 100 does not fit the 99 images"):
-        plan(Settings(NETWORK), 99)
+        training_plan(Settings(NETWORK), 99)
     with pytest.raises(UserError, match="--batches-per-epoch 100 does not fit"):
-        plan(Settings(NETWORK, batches_per_epoch=100), 99)
+        training_plan(Settings(NETWORK, batches_per_epoch=100), 99)
     with pytest.raises(UserError, match="batch norm"):
-        plan(Settings(NAMED["three-layer-bn"], batch_size=1), 99)
+        training_plan(Settings(NAMED["three-layer-bn"], batch_size=1), 99)
 
 
 def test_each_epoch_sees_each_image_once_in_another_order():
@@ -190,7 +190,7 @@ def ignore(lr, loss):
 
 def begun(settings, tmp_path):
     images = load_images(settings)
-    settings = fitted(settings, images)
+    settings = resolve_settings(settings, images)
     started = Run(settings, images, RunFolder(tmp_path / "run"), "cpu")
     started.folder.write_settings(settings)
     return started
@@ -248,8 +248,8 @@ def test_twins_follow_the_same_path_for_200_updates(named, tmp_path):
     rows = list(started.train(ignore, lambda: False))
     assert [row["update"] for row in rows] == [0, 100, 200]
     for row in rows:
-        assert max(row["apart"][quantity] for quantity in ("logits", "cost", "weights")) <= 1e-9
-        assert row["apart"]["relu"]["differ"] == 0
+        assert max(row["drift"][quantity] for quantity in ("logits", "cost", "weights")) <= 1e-9
+        assert row["drift"]["relu"]["differ"] == 0
         assert row["val"]["loss"] == pytest.approx(row["torch"]["val"]["loss"], rel=1e-9)
     assert rows[-1]["train"]["accuracy"] > 0.2 > rows[0]["train"]["accuracy"]
 
@@ -260,7 +260,7 @@ def test_apart_finds_what_differs():
     state = nonzero_state(network)
     moved = state | {"W2": state["W2"] + 0.2 * np.abs(state["W2"]).max()}
     pair = [(twins.training_twin(name, network, s, "float64"), X) for name, s in (("manual", moved), ("torch", state))]
-    found = apart(pair, (1.1, 1.0))
+    found = measure_drift(pair, (1.1, 1.0))
     assert (found["cost"], found["weights"], found["worst"]) == (pytest.approx(0.1), pytest.approx(0.2), "W2")
     ours, theirs = (twin.activations(twin.array(X)) for twin, _ in pair)
     ours, theirs = ours, [A.numpy() for A in theirs]
@@ -269,7 +269,7 @@ def test_apart_finds_what_differs():
     assert differ[0] == 0
     assert min(differ[1:]) > 0
     assert found["relu"] == {"differ": sum(differ), "layer": 2, "units": 50 * 15}
-    same = apart([pair[1], pair[1]], (0.0, 0.0))
+    same = measure_drift([pair[1], pair[1]], (0.0, 0.0))
     assert (same["logits"], same["cost"], same["weights"], same["relu"]["layer"]) == (0, 0, 0, None)
 
 
@@ -280,8 +280,8 @@ def test_evaluation_in_chunks_is_evaluation(network, monkeypatch):
         twin = twins.training_twin(name, network, nonzero_state(network), "float64")
         whole = twin.evaluate(twin.array(X), twin.array(y), 0.1)
         monkeypatch.setattr("lab.training.evaluation.CHUNK", 10)
-        np.testing.assert_allclose(evaluate(twin, Placed(twin.array(X), twin.array(y)), 0.1), whole, rtol=1e-12)
-        counts = true_class_histogram(twin, Placed(twin.array(X), twin.array(y)))
+        np.testing.assert_allclose(evaluate(twin, DeviceData(twin.array(X), twin.array(y)), 0.1), whole, rtol=1e-12)
+        counts = true_class_histogram(twin, DeviceData(twin.array(X), twin.array(y)))
         assert sum(counts["right"]) == round(whole.accuracy * 23)
         assert sum(counts["right"]) + sum(counts["wrong"]) == 23
 
@@ -296,7 +296,7 @@ def test_histogram_by_hand():
     network = Network("by hand", inputs=2, outputs=2)
     state = {"W1": np.eye(2), "b1": np.zeros(2)}
     X, y = np.array([[np.log(10), 0.0], [np.log(10), 0.0], [0.0, np.log(5)]]), np.array([0, 1, 1])
-    counts = true_class_histogram(twins.training_twin("manual", network, state, "float64"), Placed(X, y))
+    counts = true_class_histogram(twins.training_twin("manual", network, state, "float64"), DeviceData(X, y))
     # The true classes have the probabilities 10/11, 1/11 and 5/6; the second is predicted wrong.
     assert {name: np.flatnonzero(count).tolist() for name, count in counts.items()} == {"right": [16, 18], "wrong": [1]}
 

@@ -13,13 +13,14 @@ from torch import nn
 import manual
 import models
 from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
 from models.sequential import from_sequential
-from networks import NAMED, Network, initial_state, lambda_per_layer, nonzero_state, weight_std
+from networks import NAMED, Network, initial_state, nonzero_state, weight_std
 
 
 def assert_same_gradients(network, n, lam, seed):
     p = Problem(network, n, seed)
-    ours, theirs = (twin.cost_and_gradients(p.X, p.y, lam) for twin in (p.hand, p.torch))
+    ours, theirs = (twin.cost_and_gradients(p.X, p.y, lam) for twin in (p.manual, p.torch))
     np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose([ours.loss, ours.cost], [theirs.loss, theirs.cost], rtol=1e-11)
     assert list(ours.gradients) == list(theirs.gradients) == list(network.parameter_shapes())
@@ -54,23 +55,23 @@ def test_twins_agree_after_training_forwards(network):
     rng = np.random.default_rng(3)
     for _ in range(3):
         X = rng.standard_normal((4, network.inputs))
-        np.testing.assert_allclose(p.hand.forward(X, True), p.torch.forward(X, True).numpy(force=True), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(p.manual.forward(X, True), p.torch.forward(X, True).numpy(force=True), rtol=1e-9, atol=1e-11)
     before = nonzero_state(network)
     for name, statistic in p.torch.state().items():
-        np.testing.assert_allclose(p.hand.state()[name], statistic, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(p.manual.state()[name], statistic, rtol=1e-12, err_msg=name)
         assert name not in network.statistic_shapes() or not np.allclose(statistic, before[name])
-    np.testing.assert_allclose(p.hand.evaluate(p.X, p.y, 0.1), p.torch.evaluate(p.X, p.y, 0.1), rtol=1e-11)
-    np.testing.assert_allclose(p.hand.forward(p.X), p.torch(p.X).numpy(force=True), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(p.manual.evaluate(p.X, p.y, 0.1), p.torch.evaluate(p.X, p.y, 0.1), rtol=1e-11)
+    np.testing.assert_allclose(p.manual.forward(p.X), p.torch(p.X).numpy(force=True), rtol=1e-9, atol=1e-11)
 
 
 def test_evaluation_mode_uses_the_running_statistics():
     p = Problem(Network("bn", hidden=(4,), batch_norm=True, inputs=6))
-    assert not np.allclose(p.hand.forward(p.X), p.hand.forward(p.X, training=True))
+    assert not np.allclose(p.manual.forward(p.X), p.manual.forward(p.X, training=True))
 
 
 def test_cost_and_gradients_change_nothing(network):
     p = Problem(network)
-    for twin in (p.hand, p.torch):
+    for twin in (p.manual, p.torch):
         before = twin.state()
         twin.cost_and_gradients(p.X, p.y, 0.1)
         twin.evaluate(p.X, p.y, 0.1)
@@ -97,12 +98,12 @@ def test_state_moves_to_and_from_a_plain_sequential(network):
 
     found, state = from_sequential(plain, network.loss)
     assert (found.hidden, found.batch_norm, found.inputs) == (network.hidden, network.batch_norm, network.inputs)
-    hand = manual.MLP(found, state)
-    np.testing.assert_allclose(hand.forward(X.numpy()), plain.eval()(X).detach().numpy(), rtol=1e-10, atol=1e-12)
-    trained = hand.forward(X.numpy(), training=True)
+    claimed = manual.MLP(found, state)
+    np.testing.assert_allclose(claimed.forward(X.numpy()), plain.eval()(X).detach().numpy(), rtol=1e-10, atol=1e-12)
+    trained = claimed.forward(X.numpy(), training=True)
     np.testing.assert_allclose(trained, plain.train()(X).detach().numpy(), rtol=1e-10, atol=1e-12)
 
-    back = models.MLP(found, hand.state()).layers
+    back = models.MLP(found, claimed.state()).layers
     assert str(back) == str(plain)
     for name, tensor in plain.state_dict().items():
         if not name.endswith("num_batches_tracked"):

@@ -8,7 +8,6 @@ axis of their own, in pieces that stay in the processor's cache. Only forward fu
 """
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+
+from gradcheck.per_layer import split_name
+from gradcheck.threads import one_blas_thread
 
 # Numbers in the largest array of a piece: 4 MiB of float64. A few such arrays stay in the last-level cache, and each
 # call into NumPy is long enough that the threads do not queue for the interpreter.
@@ -25,13 +26,7 @@ PIECE = 524_288
 SMALLEST_PIECE = 8
 
 
-def split(tensor):
-    """("gamma", 3) of "gamma3"."""
-    kind, layer = re.fullmatch(r"(\D+)(\d+)", tensor).groups()
-    return kind, int(layer)
-
-
-def seen(array):
+def perturbations_first(array):
     """An array (m, n, P) in memory, the perturbations side by side, seen as (P, n, m)."""
     return array.transpose(2, 1, 0)
 
@@ -102,7 +97,7 @@ class Chain:
         Returns the losses (P,) and how many ReLUs have another sign than unperturbed (P,).
         """
         A, S, active = self.base
-        kind, layer = split(tensor)
+        kind, layer = split_name(tensor)
         unit = entries // A[layer - 1].shape[1] if kind == "W" else entries  # (P,)
         column = S[layer].take(unit, axis=1).astype(np.result_type(step, float), copy=False)  # (n, P)
         if kind == "W":
@@ -111,7 +106,7 @@ class Chain:
             column += step  # (n, P)
         every = np.arange(len(column))
         if layer == self.depth:
-            logits = seen(np.empty((S[layer].shape[1], *column.shape), column.dtype))  # (P, n, K)
+            logits = perturbations_first(np.empty((S[layer].shape[1], *column.shape), column.dtype))  # (P, n, K)
             logits[:] = S[layer]
             logits[np.arange(len(unit)), :, unit] = column.T
             return self.loss(logits, every), np.zeros(len(unit), int)
@@ -129,7 +124,7 @@ class Chain:
         kept = self.loss_of_each.sum() - self.loss_of_each[rows].sum()
         if not len(rows):
             return np.full(len(unit), kept, column.dtype), crossed
-        out = seen(self.parameters[f"W{layer + 1}"].take(unit, axis=1)[:, None] * dA[rows])  # (P, n, m)
+        out = perturbations_first(self.parameters[f"W{layer + 1}"].take(unit, axis=1)[:, None] * dA[rows])  # (P, n, m)
         out += S[layer + 1][rows]
         for behind in range(layer + 1, self.depth):
             p = self.parameters
@@ -144,7 +139,7 @@ class Chain:
         And how many ReLUs have another sign than unperturbed (T,).
         """
         A, S, active = self.base
-        kind, layer = split(tensor)
+        kind, layer = split_name(tensor)
         p = self.parameters
         steps = steps[:, None, None]  # (T, 1, 1)
         out, crossed = np.repeat(S[layer][None], len(steps), axis=0), np.zeros(len(steps), int)  # (T, n, m)
@@ -167,14 +162,14 @@ class Chain:
         out = np.empty((len(W), n, P), A.dtype)
         A = np.ascontiguousarray(A.transpose(2, 1, 0))  # (d, n, P)
         self.linear(A.reshape(d, n * P).T, W, b, out.reshape(len(W), n * P).T)
-        return seen(out)
+        return perturbations_first(out)
 
     def pieces(self, tensor, entries):
         """`entries` in pieces whose widest array behind `tensor` stays within PIECE numbers, or has SMALLEST_PIECE entries.
 
         Where a unit has many entries, a piece holds entries of one unit alone: they concern the same images.
         """
-        kind, layer = split(tensor)
+        kind, layer = split_name(tensor)
         widths = [self.parameters[f"b{behind}"].size for behind in range(min(layer + 1, self.depth), self.depth + 1)]
         size = max(SMALLEST_PIECE, PIECE // (len(self.X) * max(widths)))
         fan_in = self.base[0][layer - 1].shape[1]
@@ -190,7 +185,7 @@ def in_threads(function, pieces):
     """`function(piece)` for all pieces, in order, on every core; BLAS gets one thread in each meanwhile."""
     keep_freed_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(cores) as pool:
         # A few pieces ahead of the reader: of large networks there are hundreds of thousands.
         waiting = deque()
         for piece in pieces:

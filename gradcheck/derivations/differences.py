@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.derivations.network_oracles import EPS, SIGMAS
+from gradcheck.derivations.estimate import EPS, SIGMAS
 
 # Steps to try, as multiples of a tensor's size. An odd factor, for parameters and kinks tend to be round numbers: a kink at
 # half a step leaves no third difference, nor does a sine whose period divides it.

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from gradcheck.verdict import number
+from gradcheck.verdict import finite_or_none
 
-STEPS = np.logspace(-1, -15, 29)
+SWEEP_STEPS = np.logspace(-1, -15, 29)
 
 
 def quotients(cost, exact, takes_complex):
-    """Relative errors by kind at STEPS; `cost(step)` is the cost with the entry moved by a real or complex step."""
+    """Relative errors by kind at SWEEP_STEPS; `cost(step)` is the cost with the entry moved by a real or complex step."""
     base = cost(0.0)
     found = {
-        "forward-difference": [(cost(h) - base) / h for h in STEPS],
-        "central-difference": [(cost(h) - cost(-h)) / (2 * h) for h in STEPS],
+        "forward-difference": [(cost(h) - base) / h for h in SWEEP_STEPS],
+        "central-difference": [(cost(h) - cost(-h)) / (2 * h) for h in SWEEP_STEPS],
     }
     if takes_complex:
-        found["complex-step"] = [np.imag(cost(1j * h)) / h for h in STEPS]
+        found["complex-step"] = [np.imag(cost(1j * h)) / h for h in SWEEP_STEPS]
     scale = abs(exact) or 1.0
-    errors = {kind: [number(abs(value - exact) / scale) for value in values] for kind, values in found.items()}
-    return {"steps": STEPS.tolist()} | errors
+    errors = {kind: [finite_or_none(abs(value - exact) / scale) for value in values] for kind, values in found.items()}
+    return {"steps": SWEEP_STEPS.tolist()} | errors

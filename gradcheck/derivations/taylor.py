@@ -1,4 +1,4 @@
-"""The Taylor test: along a direction v, what the hand gradient g leaves of the cost must vanish with the square of the step.
+"""The Taylor test: along a direction v, what the claimed gradient g leaves of the cost must vanish with the square of the step.
 
     R(h) = |J(w + h v) - J(w) - h g.v| = O(h^2) for a right gradient, |h (J' - g).v| + O(h^2) for a wrong one
 
@@ -8,7 +8,7 @@ and higher orders: the window in between is chosen by itself, and where there is
 
 import numpy as np
 
-STEPS = np.logspace(0, -10, 31)
+TAYLOR_STEPS = np.logspace(0, -10, 31)
 DIRECTIONS = 2
 
 # A remainder counts where it is so many times the rounding error of the cost.
@@ -28,7 +28,7 @@ def unit_directions(shape, seed):
 def taylor_test(gradient, uncertainty, directions, costs_along, rounding):
     """The Taylor test of one tensor, as JSON has it.
 
-    `gradient` is the hand gradient, `uncertainty` what rounding may change in each of its entries, both of the tensor's shape.
+    `gradient` is the claimed one, `uncertainty` what rounding may change in each of its entries, both of the tensor's shape.
     `costs_along(direction, steps) -> costs (steps,), crossed (steps,)` gives the costs at w + h v and where a kink is known to
     lie in between; step 0 stands for w itself. `rounding` is the rounding error of a cost.
     """
@@ -39,21 +39,21 @@ def taylor_test(gradient, uncertainty, directions, costs_along, rounding):
     return {
         "verdict": verdict,
         "reason": "; ".join(reasons) if verdict == "inconclusive" else None,
-        "steps": STEPS.tolist(),
+        "steps": TAYLOR_STEPS.tolist(),
         "directions": found,
     }
 
 
 def remainders(gradient, uncertainty, direction, costs_along, rounding):
     slope = float((gradient * direction).sum())
-    costs, crossed = costs_along(direction, np.concatenate([STEPS, [0.0]]))
+    costs, crossed = costs_along(direction, np.concatenate([TAYLOR_STEPS, [0.0]]))
     with np.errstate(over="ignore", invalid="ignore"):
-        R = np.abs(costs[:-1] - costs[-1] - STEPS * slope)  # (steps,)
+        R = np.abs(costs[:-1] - costs[-1] - TAYLOR_STEPS * slope)  # (steps,)
     result = {"verdict": "inconclusive", "reason": None, "slope": None, "window": None}
     result["remainders"] = [float(r) if np.isfinite(r) else None for r in R]
     if not np.isfinite(R).all():
         return result | {"reason": "a cost or the gradient is not finite"}
-    visible = ABOVE_ROUNDING * rounding + STEPS * np.sqrt(((uncertainty * direction) ** 2).sum()) < R
+    visible = ABOVE_ROUNDING * rounding + TAYLOR_STEPS * np.sqrt(((uncertainty * direction) ** 2).sum()) < R
     # The run of steps that ends at the smallest one that counts, upwards to the first kink.
     run = []
     for k in np.flatnonzero(visible)[::-1]:
@@ -67,8 +67,8 @@ def remainders(gradient, uncertainty, direction, costs_along, rounding):
             reason = "between rounding and the first kink there are too few steps"
         return result | {"reason": reason}
     window = run[:WINDOW]
-    fitted = float(np.polyfit(np.log(STEPS[window]), np.log(R[window]), 1)[0])
+    fitted = float(np.polyfit(np.log(TAYLOR_STEPS[window]), np.log(R[window]), 1)[0])
     verdict = "pass" if fitted >= RIGHT else "fail" if fitted <= WRONG else "inconclusive"
     reason = f"the slope, {fitted:.2f}, is neither 2 nor 1" if verdict == "inconclusive" else None
-    bounds = [float(STEPS[window].min()), float(STEPS[window].max())]
+    bounds = [float(TAYLOR_STEPS[window].min()), float(TAYLOR_STEPS[window].max())]
     return result | {"verdict": verdict, "reason": reason, "slope": fitted, "window": bounds}

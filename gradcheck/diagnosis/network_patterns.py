@@ -1,6 +1,6 @@
 """What kind of bug makes a gradient wrong: each suspicion predicts the gradient that the bug would give.
 
-A suspicion is believed only if its prediction explains the whole of hand - reference, up to a small share. There are three
+A suspicion is believed only if its prediction explains the whole of claimed - reference, up to a small share. There are three
 sorts: of what reaches a layer from above (a mask, a path of batch norm: the tensors of the layer are wrong together), of a
 tensor's own formula (a factor, the penalty, an image left out), and of its form alone (a transpose, a row, an entry). What a
 wrong layer further up explains is said to follow from it. Nothing here is a verdict: those are made before.
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.diagnosis.patterns import NOT_FINITE, evidence_in_words, explains, forms, other_factor, unexplained
+from gradcheck.diagnosis.signals import Signals
 
 FOLLOWS = "it follows from layer "
 # Slopes of a leaky ReLU.
@@ -23,18 +24,17 @@ LEAKS = (0.01, 0.1, 0.2)
 class Evidence:
     """A wrong gradient and the truth, for one lambda.
 
-    `hand`, `reference`, `parameters` map names to float64 arrays, `rounding` to what rounding may change; `lam` holds one
+    `claimed`, `reference`, `parameters` map names to float64 arrays, `rounding` to what rounding may change; `lam` holds one
     number a layer. `signals` are what flows through the correct network (A, S, S_tilde, dA, dS, dS_tilde by layer, of the
-    loss without its penalty; see `models/signals.py`), `eps` is batch norm's.
+    loss without its penalty; see `signals.py`).
     """
 
-    hand: dict
+    claimed: dict
     reference: dict
     rounding: dict
     parameters: dict
     lam: tuple
-    signals: object
-    eps: float
+    signals: Signals
 
     @property
     def n(self):
@@ -49,15 +49,15 @@ class Evidence:
         return 2 * self.lam[layer - 1] * self.parameters[f"W{layer}"]
 
     def is_right(self, name):
-        return bool(np.abs(self.hand[name] - self.reference[name]).max() <= self.rounding[name])
+        return bool(np.abs(self.claimed[name] - self.reference[name]).max() <= self.rounding[name])
 
     def unexplained(self, prediction, name):
-        """The share of hand - reference that `prediction` of the gradient of `name` leaves."""
-        return unexplained(prediction, self.hand[name], self.reference[name])
+        """The share of claimed - reference that `prediction` of the gradient of `name` leaves."""
+        return unexplained(prediction, self.claimed[name], self.reference[name])
 
     def explains(self, prediction, name):
-        """Whether `prediction` is the hand gradient of `name`, up to rounding or a small share of its error."""
-        return explains(prediction, self.hand[name], self.reference[name], self.rounding[name])
+        """Whether `prediction` is the claimed gradient of `name`, up to rounding or a small share of its error."""
+        return explains(prediction, self.claimed[name], self.reference[name], self.rounding[name])
 
     def predictions(self, layer, upstream):
         """The gradients of a layer's tensors by name, if `upstream` reaches it."""
@@ -114,7 +114,7 @@ def diagnose(cases, wrong):
 
 
 def with_evidence(cases, name, sentence, predictions):
-    """The diagnosis in full, with the share of hand - reference that it leaves where that is largest."""
+    """The diagnosis in full, with the share of claimed - reference that it leaves where that is largest."""
     wrong = [(case, prediction) for case, prediction in zip(cases, predictions, strict=True) if not case.is_right(name)]
     left = max(case.unexplained(prediction, name) for case, prediction in wrong)
     return evidence_in_words(name, sentence, left)
@@ -134,9 +134,9 @@ def believed_upstreams(case, layer, above):
 
 
 def believed_formulas(case, name, layer):
-    hand = case.hand[name]
-    if not np.isfinite(hand).all():
-        return {NOT_FINITE: Formula(NOT_FINITE, hand)}
+    claimed = case.claimed[name]
+    if not np.isfinite(claimed).all():
+        return {NOT_FINITE: Formula(NOT_FINITE, claimed)}
     return {s: Formula(s, prediction) for s, prediction in formulas(case, name, layer) if case.explains(prediction, name)}
 
 
@@ -211,7 +211,7 @@ def behind_relu(case, layer, sentence, dS_tilde):
 def normalised(case, layer):
     """S_hat (n, m), and gamma over the standard deviation (m,)."""
     S = case.signals.S[layer]
-    inv_std = 1 / np.sqrt(S.var(axis=0) + case.eps)  # (m,)
+    inv_std = 1 / np.sqrt(S.var(axis=0) + case.signals.eps)  # (m,)
     return (S - S.mean(axis=0)) * inv_std, inv_std * case.parameters[f"gamma{layer}"]
 
 
@@ -250,16 +250,16 @@ def factors(case):
 
 def formulas(case, name, layer):
     """Suspicions of a tensor's own formula and form, as (words, predicted gradient), the simplest first."""
-    hand, reference = case.hand[name], case.reference[name]
+    claimed, reference = case.claimed[name], case.reference[name]
     penalty = case.penalty(layer) if name.startswith("W") else None
-    yield from forms(hand, reference, case.rounding[name], case.reference, name, penalty)
+    yield from forms(claimed, reference, case.rounding[name], case.reference, name, penalty)
     for c, cause in factors(case):
         yield f"it is multiplied by {cause}", c * reference
     if name.startswith("W"):
         yield from weight_formulas(case, name, layer)
     else:
         yield from vector_formulas(case, name, layer)
-    yield from other_factor(hand, reference)
+    yield from other_factor(claimed, reference)
 
 
 def vector_formulas(case, name, layer):
@@ -274,13 +274,13 @@ def vector_formulas(case, name, layer):
         yield f"image {image} of the batch is left out", reference - terms[image]
         yield f"image {image} of the batch is counted twice", reference + terms[image]
     yield "it is summed over the units too", np.full_like(reference, reference.sum())
-    c = np.vdot(case.hand[name] - reference, parameter) / max(np.vdot(parameter, parameter), np.finfo(float).tiny)
+    c = np.vdot(case.claimed[name] - reference, parameter) / max(np.vdot(parameter, parameter), np.finfo(float).tiny)
     yield f"{c:.6g} * {name} is added: a penalty, which {name} has not", reference + c * parameter
 
 
 def weight_formulas(case, name, layer):
     """Suspicions of dJ/dW = dS^T A + 2 lambda W."""
-    hand, reference, penalty = case.hand[name], case.reference[name], case.penalty(layer)
+    claimed, reference, penalty = case.claimed[name], case.reference[name], case.penalty(layer)
     data, W = reference - penalty, case.parameters[name]
     words = f"2*lambda*{name}"
     yield f"the penalty's {words} is missing", data
@@ -292,15 +292,15 @@ def weight_formulas(case, name, layer):
         yield f"its penalty {words} is multiplied by {cause}", data + c * penalty
         yield f"its data term (all but the penalty) is multiplied by {cause}", c * data + penalty
     for direction, of in ((penalty, f" times its penalty {words}"), (np.sign(W), f" * sign({name}), as of an absolute value,")):
-        c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), np.finfo(float).tiny)
+        c = np.vdot(claimed - reference, direction) / max(np.vdot(direction, direction), np.finfo(float).tiny)
         yield f"{c:.6g}{of} is added", reference + c * direction
     A, dS = case.signals.A[layer - 1], case.signals.dS[layer]
     for before, of in ((case.signals.S, "linear map"), (case.signals.S_tilde, "batch norm")):
         if layer > 1 and before[layer - 1] is not None:
             yield f"the {of} below stands for what its ReLU hands on", dS.T @ before[layer - 1] + penalty
-    # The coefficient of each image's own dS_i^T A_i in hand - reference, as if it were alone there.
+    # The coefficient of each image's own dS_i^T A_i in claimed - reference, as if it were alone there.
     sizes = (dS * dS).sum(axis=1) * (A * A).sum(axis=1)  # (n,)
-    coefficients = ((dS @ (hand - reference)) * A).sum(axis=1) / np.maximum(sizes, np.finfo(float).tiny)  # (n,)
+    coefficients = ((dS @ (claimed - reference)) * A).sum(axis=1) / np.maximum(sizes, np.finfo(float).tiny)  # (n,)
     for c, words in ((-1, "left out"), (1, "counted twice")):
         image = np.abs(coefficients - c).argmin()
         yield f"image {image} of the batch is {words}", reference + c * np.outer(dS[image], A[image])

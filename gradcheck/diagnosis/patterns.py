@@ -1,12 +1,12 @@
 """What can be seen of a wrong gradient from its numbers alone, whatever computed them.
 
-A suspicion is a sentence with the gradient that it predicts; it is believed if that is the hand gradient, up to a small share
-of hand - reference.
+A suspicion is a sentence with the gradient that it predicts; it is believed if that is the claimed gradient, up to a small
+share of claimed - reference.
 """
 
 import numpy as np
 
-# The share of hand - reference that a prediction may leave unexplained.
+# The share of claimed - reference that a prediction may leave unexplained.
 UNEXPLAINED = 1e-5
 
 NOT_FINITE = "it is not finite everywhere"
@@ -14,23 +14,23 @@ NOT_CERTAIN = "at some entries, as at a kink, no oracle knows the derivative: no
 TINY = np.finfo(float).tiny
 
 
-def unexplained(prediction, hand, reference):
-    """The share of hand - reference that `prediction` leaves."""
+def unexplained(prediction, claimed, reference):
+    """The share of claimed - reference that `prediction` leaves."""
     with np.errstate(invalid="ignore"):
-        return float(np.abs(hand - prediction).max() / max(np.abs(hand - reference).max(), TINY))
+        return float(np.abs(claimed - prediction).max() / max(np.abs(claimed - reference).max(), TINY))
 
 
-def explains(prediction, hand, reference, rounding):
-    """Whether `prediction` is `hand`, up to rounding or a small share of its error."""
-    if np.shape(prediction) != hand.shape or not np.isfinite(prediction).all():
+def explains(prediction, claimed, reference, rounding):
+    """Whether `prediction` is `claimed`, up to rounding or a small share of its error."""
+    if np.shape(prediction) != claimed.shape or not np.isfinite(prediction).all():
         return False
-    error, left = np.abs(hand - reference).max(), np.abs(hand - prediction).max()
+    error, left = np.abs(claimed - reference).max(), np.abs(claimed - prediction).max()
     return bool(left <= (rounding if error <= rounding else max(UNEXPLAINED * error, min(rounding, 1e-2 * error))))
 
 
 def evidence_in_words(name, sentence, left):
-    """The diagnosis of a tensor in full, with the share of hand - reference that it leaves."""
-    return f"{name}: {sentence}" + (f" (explains hand - reference but for {left:.0e} of it)" if left > 0 else "")
+    """The diagnosis of a tensor in full, with the share of claimed - reference that it leaves."""
+    return f"{name}: {sentence}" + (f" (explains all but {left:.0e} of claimed - reference)" if left > 0 else "")
 
 
 def diagnose_pair(case, truth, uncertainty, parameters, failing):
@@ -44,42 +44,42 @@ def diagnose_pair(case, truth, uncertainty, parameters, failing):
         found[name] = None
         if name not in truth:
             continue
-        hand, rounding = case.hand[name], float(np.max(case.rounding[name])) + uncertainty[name]
-        if not np.isfinite(hand).all():
+        claimed, rounding = case.claimed[name], float(np.max(case.rounding[name])) + uncertainty[name]
+        if not np.isfinite(claimed).all():
             found[name] = f"{name}: {NOT_FINITE}"
             continue
-        if not rounding < max(1e-2 * np.abs(truth[name]).max(), np.abs(hand - truth[name]).max()):
+        if not rounding < max(1e-2 * np.abs(truth[name]).max(), np.abs(claimed - truth[name]).max()):
             found[name] = f"{name}: {NOT_CERTAIN}"
             continue
-        for sentence, prediction in suspicions(hand, truth, rounding, name, parameters[name]):
-            if explains(prediction, hand, truth[name], rounding):
-                found[name] = evidence_in_words(name, sentence, unexplained(prediction, hand, truth[name]))
+        for sentence, prediction in suspicions(claimed, truth, rounding, name, parameters[name]):
+            if explains(prediction, claimed, truth[name], rounding):
+                found[name] = evidence_in_words(name, sentence, unexplained(prediction, claimed, truth[name]))
                 break
     return found
 
 
-def suspicions(hand, truth, rounding, name, parameter):
+def suspicions(claimed, truth, rounding, name, parameter):
     """Suspicions of any gradient, as (words, predicted gradient), the simplest first."""
     reference = truth[name]
-    yield from forms(hand, reference, rounding, truth, name)
+    yield from forms(claimed, reference, rounding, truth, name)
     for c, words in ((0.5, "1/2"), (2.0, "2"), (-1.0, "-1: the sign is wrong"), (0.0, "0: it is missing")):
         yield f"it is multiplied by {words}", c * reference
-    yield from other_factor(hand, reference)
+    yield from other_factor(claimed, reference)
     for direction, of in ((parameter, name), (np.sign(parameter), f"sign({name})"), (np.ones_like(parameter), "1")):
-        c = np.vdot(hand - reference, direction) / max(np.vdot(direction, direction), TINY)
-        yield f"hand - reference is {c:.6g} * {of}: a term of that form is missing or too much", reference + c * direction
-    for axis in range(hand.ndim):
-        yield from missing_paths(hand, reference, name, parameter, axis)
+        c = np.vdot(claimed - reference, direction) / max(np.vdot(direction, direction), TINY)
+        yield f"claimed - reference is {c:.6g} * {of}: a term of that form is missing or too much", reference + c * direction
+    for axis in range(claimed.ndim):
+        yield from missing_paths(claimed, reference, name, parameter, axis)
 
 
-def missing_paths(hand, reference, name, parameter, axis):
+def missing_paths(claimed, reference, name, parameter, axis):
     """Suspicions of a normalisation over an axis: its mean and its variance depend on every entry there.
 
     The path through the mean adds the same number to each, the path through the variance a multiple of what was centred.
     """
-    if hand.shape[axis] < 4:  # with fewer, two numbers a line explain nearly anything
+    if claimed.shape[axis] < 4:  # with fewer, two numbers a line explain nearly anything
         return
-    error = hand - reference
+    error = claimed - reference
     constant = np.broadcast_to(error.mean(axis, keepdims=True), error.shape)
     centred = parameter - parameter.mean(axis, keepdims=True)
     multiple = (error * centred).sum(axis, keepdims=True) / np.maximum((centred**2).sum(axis, keepdims=True), TINY) * centred
@@ -89,50 +89,50 @@ def missing_paths(hand, reference, name, parameter, axis):
         (less, "path through a variance over it is", multiple),
         (f"a constant and {less}", "paths through a mean and a variance over it are", constant + multiple),
     ):
-        yield f"hand - reference is {what} {where}: the {path} missing, or wrong", reference + added
+        yield f"claimed - reference is {what} {where}: the {path} missing, or wrong", reference + added
 
 
-def forms(hand, reference, rounding, gradients, name, penalty=None):
+def forms(claimed, reference, rounding, gradients, name, penalty=None):
     """Suspicions of the form alone: where the numbers stand. `gradients` are the right ones of all tensors; `penalty` is what a
     penalty adds to this one, if there is one."""
-    differs = np.abs(hand - reference) > max(rounding, UNEXPLAINED * np.abs(hand - reference).max())
+    differs = np.abs(claimed - reference) > max(rounding, UNEXPLAINED * np.abs(claimed - reference).max())
     where = np.argwhere(differs)
-    if len(where) == 1 and hand.size > 1:
+    if len(where) == 1 and claimed.size > 1:
         index = tuple(where[0])
-        yield f"the single entry [{', '.join(map(str, index))}] is wrong{times(hand[index], reference[index])}", hand
-    close = np.allclose(hand, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max())
+        yield f"the single entry [{', '.join(map(str, index))}] is wrong{times(claimed[index], reference[index])}", claimed
+    close = np.allclose(claimed, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max())
     with np.errstate(over="ignore"):
-        in_float32, in_float16 = ((hand.astype(dtype) == hand).all() for dtype in (np.float32, np.float16))
+        in_float32, in_float16 = ((claimed.astype(dtype) == claimed).all() for dtype in (np.float32, np.float16))
     if close and in_float32 and not in_float16:  # round numbers are both
-        yield "its numbers are float32: somewhere the precision is lost", hand
+        yield "its numbers are float32: somewhere the precision is lost", claimed
     for other, gradient in gradients.items():
         # A gradient that is all rounding would be taken for any zero.
-        if other != name and gradient.shape == hand.shape and np.abs(gradient).max() > rounding:
+        if other != name and gradient.shape == claimed.shape and np.abs(gradient).max() > rounding:
             yield f"it is the gradient of {other}", gradient
-    if hand.any():
-        yield "it is clipped at its largest entry", reference.clip(-np.abs(hand).max(), np.abs(hand).max())
-    yield f"the constant {(hand - reference).flat[0]:.6g} is added to each entry", reference + (hand - reference).mean()
-    if hand.ndim > 1 and hand.shape[-1] == hand.shape[-2]:
+    if claimed.any():
+        yield "it is clipped at its largest entry", reference.clip(-np.abs(claimed).max(), np.abs(claimed).max())
+    yield f"the constant {(claimed - reference).flat[0]:.6g} is added to each entry", reference + (claimed - reference).mean()
+    if claimed.ndim > 1 and claimed.shape[-1] == claimed.shape[-2]:
         yield "it is transposed", reference.swapaxes(-1, -2)
-    if hand.ndim > 2:
+    if claimed.ndim > 2:
         yield "its last two axes are reversed, as of a kernel that is not flipped", reference[..., ::-1, ::-1]
-    for axis in range(hand.ndim):
-        word = ("row", "column")[axis] if hand.ndim == 2 else f"axis {axis}, index"
-        if hand.ndim > 1:
-            lines = np.flatnonzero(differs.any(axis=tuple(other for other in range(hand.ndim) if other != axis)))
-            if len(lines) == 1 and len(where) > 1 and hand.shape[axis] > 1:
+    for axis in range(claimed.ndim):
+        word = ("row", "column")[axis] if claimed.ndim == 2 else f"axis {axis}, index"
+        if claimed.ndim > 1:
+            lines = np.flatnonzero(differs.any(axis=tuple(other for other in range(claimed.ndim) if other != axis)))
+            if len(lines) == 1 and len(where) > 1 and claimed.shape[axis] > 1:
                 line = f"{word} {lines[0]} alone is"
-                if not np.take(hand, lines[0], axis).any():
-                    yield f"{line} zero", hand
-                if penalty is not None and np.abs(np.take(hand - penalty, lines[0], axis)).max() <= rounding:
-                    yield f"{line} zero, but for the penalty", hand
-                yield f"{line} wrong", hand
-    if hand.ndim == 2:
+                if not np.take(claimed, lines[0], axis).any():
+                    yield f"{line} zero", claimed
+                if penalty is not None and np.abs(np.take(claimed - penalty, lines[0], axis)).max() <= rounding:
+                    yield f"{line} zero, but for the penalty", claimed
+                yield f"{line} wrong", claimed
+    if claimed.ndim == 2:
         for axis, word in ((0, "rows"), (1, "columns")):
-            order = matching(hand, reference, axis)
+            order = matching(claimed, reference, axis)
             if order is not None:
                 moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
-                yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", hand
+                yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", claimed
 
 
 def times(wrong, right):
@@ -143,18 +143,18 @@ def times(wrong, right):
     return f", {f'(1 {ratio - 1:+.1e})' if abs(ratio - 1) < 1e-2 else f'{ratio:.4g}'} times what it should be"
 
 
-def matching(hand, reference, axis):
-    """The order of reference's rows (axis 0) or columns that gives hand, or None."""
-    ours, theirs = (np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for g in (hand, reference))
+def matching(claimed, reference, axis):
+    """The order of reference's rows (axis 0) or columns that gives claimed, or None."""
+    ours, theirs = (np.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for g in (claimed, reference))
     fingerprint = np.random.default_rng(0).standard_normal(ours.shape[1])
     by_ours, by_theirs = (np.argsort(lines @ fingerprint) for lines in (ours, theirs))
     order = np.empty(len(ours), int)
     order[by_ours] = by_theirs
-    close = np.abs(ours - theirs[order]).max() <= UNEXPLAINED * np.abs(hand - reference).max()
+    close = np.abs(ours - theirs[order]).max() <= UNEXPLAINED * np.abs(claimed - reference).max()
     return order if close else None
 
 
-def other_factor(hand, reference):
+def other_factor(claimed, reference):
     """Any other factor, by regression."""
-    c = np.vdot(reference, hand) / max(np.vdot(reference, reference), TINY)
+    c = np.vdot(reference, claimed) / max(np.vdot(reference, reference), TINY)
     yield f"it is multiplied by {c:.6g}" if abs(c - 1) > 1e-4 else f"it is multiplied by (1 {c - 1:+.1e})", c * reference

@@ -24,7 +24,7 @@ def page(result, pictures, command):
     """The whole HTML document, to be written as UTF-8.
 
     `result` is the dict that the JSON file holds. `pictures` is a list parallel to its networks, of dicts by tensor name:
-    {"errors": array of the tensor's shape, |hand - reference| / what is allowed, worst over the oracles, nan where not
+    {"errors": array of the tensor's shape, |claimed - reference| / what is allowed, worst over the oracles, nan where not
     checked, "sweep": None or {"steps": (k,), "index": of the entry, oracle: relative error or None at each step (k,), ...}}.
     A tensor may be missing there. `command` is the command line that made the page.
     """

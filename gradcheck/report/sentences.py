@@ -4,9 +4,9 @@ import numpy as np
 
 # What it means that one derivation stands against the others, at so many entries.
 ALONE = {
-    "hand": "autograd and the complex step agree at {:,} of them: the hand-written backward is wrong",
-    "autograd": "hand and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
-    "complex-step": "hand and autograd agree at {:,} of them: the forward that runs is not what they differentiate",
+    "claimed": "autograd and the complex step agree at {:,} of them: the claimed gradient is wrong",
+    "autograd": "the claim and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
+    "complex-step": "the claim and autograd agree at {:,} of them: the forward that runs is not what they differentiate",
     "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
 }
 NO_PATTERN = "no known bug makes this pattern"
@@ -36,7 +36,7 @@ def failures(network):
 
 
 def never_came(tensor):
-    return tensor["oracles"] and all(found["worst"]["manual"] is None for found in tensor["oracles"].values())
+    return tensor["oracles"] and all(found["worst"]["claimed"] is None for found in tensor["oracles"].values())
 
 
 def what_failed(tensor):
@@ -72,21 +72,21 @@ def worst_in_full(tensor):
 
 def at_tie(tie):
     """The entry at an exact tie, such as a ReLU of exactly 0, that lies beyond its one-sided derivatives."""
-    index, left, right = ", ".join(map(str, tie["index"])), number(tie["left"], 16), number(tie["right"], 16)
-    return f", at an exact tie [{index}] is {number(tie['manual'], 16)}, the one-sided derivatives are {left} and {right}"
+    index, left, right = ", ".join(map(str, tie["index"])), scientific(tie["left"], 16), scientific(tie["right"], 16)
+    return f", at an exact tie [{index}] is {scientific(tie['claimed'], 16)}, the one-sided derivatives are {left} and {right}"
 
 
 def both_values(entry, oracle):
     index = ", ".join(map(str, entry["index"]))
-    return f"[{index}] is {number(entry['manual'], 16)}, {oracle} says {number(entry['reference'], 16)}"
+    return f"[{index}] is {scientific(entry['claimed'], 16)}, {oracle} says {scientific(entry['reference'], 16)}"
 
 
-def number(value, digits=2):
+def scientific(value, digits=2):
     """In scientific notation with so many digits; None is a number that is not finite."""
     return "not finite" if value is None else f"{value:.{digits - 1}e}"
 
 
-def sensitivity(shows, sampled):
+def sensitivity_sentence(shows, sampled):
     """A sentence from the smallest relative error that would have shown in each entry; infinity where none would.
 
     `sampled` says that these are not all entries.

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gradcheck.report.sentences import ALONE, failures, number
+from gradcheck.report.sentences import ALONE, failures, scientific
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
 STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
@@ -47,7 +47,7 @@ def network_table(network):
     table = table_with(
         f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
         left=("tensor", "oracle"),
-        right=("entries", "error", "allowed", "at", "hand", "oracle"),
+        right=("entries", "error", "allowed", "at", "claimed", "reference"),
     )
     table.add_column("verdict")
     for quantity in network["forward"]:
@@ -127,7 +127,12 @@ def worst_cells(found):
     """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
     worst = found["worst"]
     index = ",".join(str(i) for i in worst["index"])
-    return number(worst["rel_error"]), number(worst["allowed"]), index, *(number(worst[k], 4) for k in ("manual", "reference"))
+    return (
+        scientific(worst["rel_error"]),
+        scientific(worst["allowed"]),
+        index,
+        *(scientific(worst[k], 4) for k in ("claimed", "reference")),
+    )
 
 
 def taylor_cells(taylor):
@@ -167,7 +172,7 @@ def verified(tensors):
 
 def worst_error(found):
     errors = [oracle["max_rel_error"] for oracle in found]
-    return "-" if not errors else number(None if None in errors else max(errors))
+    return "-" if not errors else scientific(None if None in errors else max(errors))
 
 
 def styled(text, verdict):

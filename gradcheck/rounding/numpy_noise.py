@@ -1,14 +1,28 @@
-"""Stochastic arithmetic for NumPy code: arrays whose every operation rounds up or down at random (see `rounding.py`)."""
+"""Stochastic arithmetic for NumPy code: arrays whose every operation rounds up or down at random (see `draws.py`)."""
 
 import numpy as np
 
+from gradcheck.rounding.draws import over_draws
+
 # They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
-EXACT = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.copysign, np.conjugate}
+UNROUNDED = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.copysign, np.conjugate}
 # They jump: a run in which one gives another number has taken another branch.
-STEPS = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside}
+DISCONTINUOUS = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside}
 # The functions that are no ufuncs and round.
-ROUNDING = {np.einsum, np.tensordot, np.dot, np.inner, np.outer, np.vdot, np.convolve, np.prod, np.cumsum, np.sum, np.mean}
-ROUNDING |= {np.var, np.std, np.average, np.trace, np.linalg.norm, np.linalg.solve, np.linalg.inv, np.linalg.det}
+ROUNDED_FUNCTIONS = {
+    np.einsum,
+    np.tensordot,
+    np.dot,
+    np.inner,
+    np.outer,
+    np.vdot,
+    np.convolve,
+    np.prod,
+    np.cumsum,
+    np.sum,
+    np.mean,
+}
+ROUNDED_FUNCTIONS |= {np.var, np.std, np.average, np.trace, np.linalg.norm, np.linalg.solve, np.linalg.inv, np.linalg.det}
 
 
 def as_method(function):
@@ -34,9 +48,9 @@ class Noisy(np.ndarray):
         result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
         if ufunc in (np.maximum, np.minimum) and method == "__call__":
             self.noise.patterns.append(result == plain(inputs[0]))
-        if ufunc in STEPS:
+        if ufunc in DISCONTINUOUS:
             self.noise.patterns.append(result)
-        result = self.noise.changed(result, rounds=ufunc not in EXACT | STEPS)
+        result = self.noise.changed(result, rounds=ufunc not in UNROUNDED | DISCONTINUOUS)
         if out is None:
             return result
         for array, value in zip(out, result if len(out) > 1 else (result,), strict=True):
@@ -45,7 +59,7 @@ class Noisy(np.ndarray):
 
     def __array_function__(self, function, types, arguments, keywords):
         arguments, keywords = strip(arguments), strip(keywords)
-        return self.noise.changed(function(*arguments, **keywords), rounds=function in ROUNDING)
+        return self.noise.changed(function(*arguments, **keywords), rounds=function in ROUNDED_FUNCTIONS)
 
 
 def plain(value):
@@ -87,3 +101,25 @@ class Noise:
         if rounds and self.unit:
             result = (result * (1 + 2 * self.unit * self.rng.choice([-1.0, 1.0], result.shape))).astype(result.dtype)
         return self.array(result)
+
+
+def rounding_uncertainty_of_numpy(evaluate, inputs, dtype, fell_back=lambda error: None):
+    """As `rounding_uncertainty` of `torch_noise.py`, for an `evaluate` that computes with NumPy.
+
+    Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed, and
+    `fell_back(error)` is called with what was raised.
+    """
+    rng = np.random.default_rng(1)
+
+    def run(inputs, unit, noisy=True):
+        noise = Noise(unit, rng)
+        arrays = {name: array.astype(dtype) for name, array in inputs.items()}
+        values = evaluate({name: noise.array(array) for name, array in arrays.items()} if noisy else arrays)
+        return {name: np.array(value, np.float64) for name, value in values.items()}, noise.patterns
+
+    try:
+        return over_draws(run, inputs, dtype)
+    except Exception as error:
+        found = over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
+        fell_back(error)
+        return found

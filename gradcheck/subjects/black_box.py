@@ -12,13 +12,14 @@ import zlib
 import numpy as np
 
 from gradcheck.derivations.differences import LADDER, NO_TIE, Differences
-from gradcheck.derivations.network_oracles import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
+from gradcheck.derivations.estimate import COMPLEX_STEP, EPS, SIGMAS, Estimate, Tie, exactly
 from gradcheck.derivations.sweep import quotients
 from gradcheck.diagnosis.patterns import diagnose_pair
 from gradcheck.errors import UserError
-from gradcheck.examine import ENTRYWISE, Case
-from gradcheck.faults import another, fitting, misshapen, raised
-from gradcheck.rounding.stochastic import DRAWS, SAFETY, rounding_uncertainty, rounding_uncertainty_of_numpy
+from gradcheck.faults import changed_between_calls, gradient_or_nan, misshapen, raised
+from gradcheck.rounding.draws import DRAWS, SAFETY
+from gradcheck.rounding.numpy_noise import rounding_uncertainty_of_numpy
+from gradcheck.subject import ENTRYWISE, Case
 from gradcheck.subjects.pair_cost import Cost
 
 # Seconds that the oracles may take before entries are sampled.
@@ -46,7 +47,6 @@ class PairSubject:
     def __init__(self, name, calls, seed=0, budget=BUDGET):
         self.name, self.calls, self.dtype, self.parameters = name, calls, calls.dtype, calls.parameters
         self.rng = np.random.default_rng([seed, 7])
-        self.kept, self.restore = calls.kept, calls.restore
         self.notes = []
         self.cost = Cost(calls, self.rng, self.notes)
         self.differences = Differences(self.cost.base, self.cost.noise, self.cost.in_steps)
@@ -116,24 +116,24 @@ class PairSubject:
         )
         return chosen
 
-    def ask(self):
+    def evaluate(self):
         try:
-            found = self.calls.hand()
-            broken = list(misshapen(found, self.parameters)) or list(another(found, self.calls.hand()))
+            found = self.calls.claimed()
+            broken = list(misshapen(found, self.parameters)) or list(changed_between_calls(found, self.calls.claimed()))
         except UserError:
             raise
         except Exception as error:
             found, broken = {}, [f"the backward pass raised {raised(error)}"]
-        broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_hand)]
-        hand = {tensor: fitting(found, tensor, array.shape) for tensor, array in self.parameters.items()}
+        broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_gradients)]
+        claimed = {tensor: gradient_or_nan(found, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
         with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
             rounding = self.rounding(broken)
-        self.hand_and_rounding = {tensor: (hand[tensor], rounding[tensor]) for tensor in hand}
-        return [Case(hand, reference, {"cost": self.cost.base}, forward, rounding)], self.cost.faults + broken
+        self.claimed_and_rounding = {tensor: (claimed[tensor], rounding[tensor]) for tensor in claimed}
+        return [Case(claimed, reference, {"cost": self.cost.base}, forward, rounding)], self.cost.faults + broken
 
     def rounding(self, broken):
         """What rounding may change in each entry of the gradient, and in the cost.
@@ -151,13 +151,15 @@ class PairSubject:
 
     def rounding_of_gradient(self, broken):
         calls, inputs = self.calls, self.parameters
+        if "autograd" in self.oracles or calls.in_torch:
+            from gradcheck.rounding.torch_noise import rounding_uncertainty
         if "autograd" in self.oracles:
             return rounding_uncertainty(lambda p: calls.reference(p, self.dtype), inputs, self.dtype)
         if broken:
             return {name: np.zeros(array.shape) for name, array in inputs.items()}
         if calls.in_torch:
-            return rounding_uncertainty(lambda p: calls.hand(p, self.dtype), inputs, self.dtype)
-        return rounding_uncertainty_of_numpy(calls.hand, inputs, self.dtype, self.note_plain_arrays)
+            return rounding_uncertainty(lambda p: calls.claimed(p, self.dtype), inputs, self.dtype)
+        return rounding_uncertainty_of_numpy(calls.claimed, inputs, self.dtype, self.note_plain_arrays)
 
     def note_plain_arrays(self, error):
         why = f"on arrays that round at random the backward pass raised {raised(error)}"
@@ -194,15 +196,15 @@ class PairSubject:
         return exactly(np.array([found]))  # (1, entries)
 
     def with_rounding_of_cost(self, tensor, looked_at, found):
-        """The complex steps with what rounding inside the cost does to them, where that could be why hand is another.
+        """The complex steps with what rounding inside the cost does to them, where that could be why claimed is another.
 
         A cost may round worse than its gradient: log(1 - p) does near p = 1. What differs by more is no rounding.
         """
-        hand, rounding = (np.ravel(each)[looked_at] for each in self.hand_and_rounding[tensor])
+        claimed, rounding = (np.ravel(each)[looked_at] for each in self.claimed_and_rounding[tensor])
         derivative, uncertainty = found.derivative[0], found.uncertainty[0].copy()
         with np.errstate(invalid="ignore"):
-            apart = np.abs(hand - derivative)
-            doubtful = (apart > rounding) & (apart <= NOT_ROUNDING * np.maximum(np.abs(hand), np.abs(derivative)).max())
+            apart = np.abs(claimed - derivative)
+            doubtful = (apart > rounding) & (apart <= NOT_ROUNDING * np.maximum(np.abs(claimed), np.abs(derivative)).max())
         for count, k in enumerate(np.flatnonzero(doubtful)[:MOST_DOUBTFUL], start=1):
             moved = self.cost.moved(tensor, self.unit(tensor, looked_at[k]), 1j * COMPLEX_STEP)
             draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / COMPLEX_STEP for _ in range(DRAWS)]

@@ -1,144 +1,173 @@
 """A network with its twin as the subject of a check: the layers are known, so that every entry is looked at, fast."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import torch
 
-from gradcheck.derivations.chain import Chain, split
-from gradcheck.derivations.network_oracles import EPS, central_difference, complex_step
+from gradcheck.derivations.chain import Chain
+from gradcheck.derivations.estimate import EPS, Estimate
+from gradcheck.derivations.network_oracles import central_difference, complex_step
 from gradcheck.derivations.sweep import quotients
 from gradcheck.diagnosis.network_patterns import Evidence, diagnose
 from gradcheck.errors import UserError
-from gradcheck.examine import ORACLES, Case, examine, nothing
-from gradcheck.faults import fitting, misshapen, raised
-from gradcheck.rounding.stochastic import SAFETY, UNIT, rounding_uncertainty
-from manual import layers
-from manual.mlp import activate, loss_forward
-from networks import lambda_per_layer
+from gradcheck.examine import examine
+from gradcheck.faults import gradient_or_nan, misshapen, raised
+from gradcheck.guard import watch
+from gradcheck.per_layer import split_name
+from gradcheck.result import CheckResult
+from gradcheck.rounding.draws import SAFETY, UNIT
+from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Array, Case, CostAndGradients, Twin, no_progress
 
 FORWARD = ("logits", "loss", "cost")
 
 
-def check_network(name, hand, reference, X, y, lams, oracles=ORACLES, advance=nothing, sample=None, seed=0, pictures=False):
-    """Checks `hand.cost_and_gradients` at X (n, d), y (n,), in training mode, for each lambda of `lams`.
+def check_network(
+    name: str,
+    claimed: Twin,
+    reference: Any,
+    chain: Chain,
+    y: Array,
+    lams: list[tuple],
+    oracles: tuple[str, ...] = ORACLES,
+    advance: Advance = no_progress,
+    sample: dict[str, Array] | None = None,
+    seed: int = 0,
+    pictures: bool = False,
+) -> CheckResult:
+    """Checks `claimed.cost_and_gradients` at the X (n, d) of `chain` and y (n,), in training mode, for each lambda of `lams`.
 
-    `hand` and `reference` are twins of `reference.network` with the same state and answer to one protocol,
-    `cost_and_gradients(X, y, lam)`, `state()` and `load_state()`; `reference` works in float64, `hand` in any dtype, at X as
-    that holds it. `advance(entries)` reports progress, in entries of one oracle. `sample` maps each tensor to the flat indices
-    of the entries to check; None is all of them. Returns a CheckResult. Raises UserError where the data are not finite.
+    `claimed` and `reference` are twins with the same state. `reference` is a PyTorch module in float64 that has
+    `signals(X, y)` too; `claimed` works in any `dtype`, at X as that holds it. `chain` is the forward pass that is
+    differentiated without autograd. Each of `lams` holds one lambda a layer. `advance(entries)` reports progress, in entries
+    of one oracle. `sample` maps each tensor to the flat indices of the entries to check; None is all of them. `seed` draws
+    the directions of the Taylor test; `pictures` fills those of the result. Raises UserError where the data are not finite.
     """
-    subject = NetworkSubject(name, hand, reference, X, y, lams, sample)
-    return examine(subject, oracles, advance, seed, pictures)
-
-
-def chain_of(network, parameters, X, y):
-    """The manual forward pass in training mode at X (n, d), y (n,), as a Chain in float64."""
-
-    def activation(S, gamma, beta):
-        kept = {"out": np.empty_like(S), "S_hat": S} if network.batch_norm else {"out": S}
-        A, (_, active), _ = activate(network, S, gamma, beta, **kept)
-        return A, active
-
-    return Chain(
-        parameters={name: np.array(array, np.float64) for name, array in parameters.items()},
-        X=np.array(X, np.float64),
-        linear=lambda A, W, b, out: layers.linear_forward(A, W, b, out)[0],
-        activate=activation,
-        loss=lambda logits, rows: loss_forward(network.loss, logits, y[rows])[0] * (len(rows) / len(y)),
-    )
+    subject = NetworkSubject(name, claimed, reference, chain, y, lams, sample)
+    with watch(subject.guarded, subject.restore) as changed:
+        result = examine(subject, oracles, advance, seed, pictures)
+    return result.with_changed(changed)
 
 
 class NetworkSubject:
-    """See `gradcheck/check.py`. Its cases are the lambdas."""
+    """A `gradcheck.subject.Subject` whose cases are the lambdas. Without a `reference` there is no autograd to ask."""
 
-    oracles = ORACLES
-
-    def __init__(self, name, hand, reference, X, y, lams, sample=None):
-        if not np.isfinite(X).all():
-            row, column = np.argwhere(~np.isfinite(X))[0]
-            raise UserError(f"the data are not finite: image {row}, pixel {column} is {X[row, column]}; mend the data")
-        self.name, self.hand, self.reference, self.y, self.sample = name, hand, reference, y, sample
-        self.dtype = str(hand.dtype)
-        self.lams = [lambda_per_layer(lam, reference.network.depth) for lam in lams]
-        self.X = X.astype(self.dtype)  # (n, d)
-        self.chain = chain_of(reference.network, hand.parameters, self.X, y)
+    def __init__(
+        self,
+        name: str,
+        claimed: Any,
+        reference: Any,
+        chain: Chain,
+        y: Array,
+        lams: list[tuple],
+        sample: dict[str, Array] | None = None,
+    ) -> None:
+        check_finite(chain.X)
+        self.name, self.claimed, self.reference, self.y, self.sample = name, claimed, reference, y, sample
+        self.lams, self.dtype, self.notes = lams, str(claimed.dtype), []
+        self.X = chain.X.astype(self.dtype)  # (n, d)
+        self.chain = chain.at(chain.parameters | {"X": self.X}, np.float64)
         self.parameters = self.chain.parameters
         self.penalties = [self.chain.penalty(lam) for lam in self.lams]
-        # Where rounding to dtype switches a ReLU, hand has the gradient of another piece: no error, but no check either.
+        # Where rounding to dtype switches a ReLU, claimed has the gradient of another piece: no error, but no check either.
         self.switched = not self.chain.same_pattern(self.chain.at(self.parameters | {"X": self.chain.X}, self.dtype))
-        self.notes = []
 
-    def kept(self):
+    @property
+    def oracles(self) -> tuple[str, ...]:
+        return ENTRYWISE if self.reference is not None else ENTRYWISE[1:]
+
+    def guarded(self) -> dict[str, Array]:
         own = {"X": self.X, "y": self.y, "the chain's X": self.chain.X}
-        theirs = {"manual ": self.hand.state(), "torch ": self.modules_state(), "the chain's ": self.parameters}
+        theirs = {"claimed ": self.claimed.state(), "reference ": self.modules_state(), "the chain's ": self.parameters}
         return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
 
-    def modules_state(self):
-        """All that the PyTorch twin keeps, its counters included, as arrays."""
-        return {name: tensor.numpy(force=True) for name, tensor in self.reference.state_dict().items()}
+    def modules_state(self) -> dict[str, Array]:
+        """All that the reference keeps, its counters included, as arrays."""
+        own = {} if self.reference is None else self.reference.state_dict()
+        return {name: tensor.numpy(force=True) for name, tensor in own.items()}
 
-    def restore(self, differ, saved):
+    def restore(self, differ: list[str], saved: dict[str, Array]) -> None:
         """Puts everything back."""
-        with torch.no_grad():
+        if self.reference is not None:
             for name, tensor in self.reference.state_dict().items():
-                tensor.copy_(torch.as_tensor(saved[f"torch {name}"]))
-        self.hand.load_state({name: saved[f"manual {name}"] for name in self.hand.state()})
+                tensor.copy_(tensor.new_tensor(saved[f"reference {name}"]))
+        self.claimed.load_state({name: saved[f"claimed {name}"] for name in self.claimed.state()})
         for name, array in {"X": self.X, "y": self.y, "the chain's X": self.chain.X}.items():
             array[...] = saved[name]
         for name, array in self.parameters.items():
             array[...] = saved[f"the chain's {name}"]
 
-    def ask(self):
-        references = [self.reference.cost_and_gradients(self.chain.X, self.y, lam) for lam in self.lams]
-        answers, faults = ask_hand(self.hand, self.X, self.y, self.lams, self.parameters, references[0])
-        rounding = self.loss_rounding()
-        unit = UNIT[self.dtype]
-        cases = []
-        for lam, penalty, answer, theirs in zip(self.lams, self.penalties, answers, references, strict=True):
-            allowed = dict(rounding)
-            allowed["cost"] = rounding["loss"] + SAFETY * unit * (penalty + abs(theirs.cost))
-            for layer, lam_l in enumerate(lam, start=1):
-                # The penalty is rounded three times: 2 lambda, its product with W, and its sum with the loss's gradient.
-                sizes = np.abs(2 * lam_l * self.parameters[f"W{layer}"])
-                allowed[f"W{layer}"] = rounding[f"W{layer}"] + SAFETY * unit * 3 * sizes
-            hand = {tensor: fitting(answer.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
-            forward = {quantity: getattr(answer, quantity) for quantity in FORWARD if getattr(answer, quantity) is not None}
-            theirs_forward = {quantity: getattr(theirs, quantity) for quantity in forward}
-            cases.append(Case(hand, theirs.gradients, forward, theirs_forward, allowed))
-        return cases, faults
+    def evaluate(self) -> tuple[list[Case], list[str]]:
+        answers, faults = claimed_answers(self.claimed, self.X, self.y, self.lams, self.chain)
+        if self.reference is None:
+            roundings, references = [self.rounding_of_claimed(faults)] * len(answers), [None] * len(answers)
+        else:
+            references = [self.reference.cost_and_gradients(self.chain.X, self.y, lam) for lam in self.lams]
+            loss_rounding = self.loss_rounding()
+            costs = [answer.cost for answer in references]
+            roundings = [self.with_penalty(loss_rounding, *each) for each in zip(self.lams, self.penalties, costs, strict=True)]
+        return [self.case(*each) for each in zip(answers, references, roundings, strict=True)], faults
 
-    def loss_rounding(self):
-        """The rounding uncertainty of all that `hand` computes in its dtype without penalty, measured on the reference."""
-        twin = copy.deepcopy(self.reference).to("cpu", getattr(torch, self.dtype))
+    def case(self, answer: CostAndGradients, reference: CostAndGradients | None, rounding: dict[str, Array]) -> Case:
+        claimed = {tensor: gradient_or_nan(answer.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
+        forward = {quantity: getattr(answer, quantity) for quantity in FORWARD if getattr(answer, quantity) is not None}
+        if reference is None:
+            return Case(claimed, None, forward, None, rounding)
+        return Case(claimed, reference.gradients, forward, {name: getattr(reference, name) for name in forward}, rounding)
 
-        def evaluate(inputs):
+    def loss_rounding(self) -> dict[str, Array]:
+        """The rounding uncertainty of all that `claimed` computes in its dtype without penalty, measured on the reference."""
+        from gradcheck.rounding.torch_noise import rounding_uncertainty
+
+        twin = copy.deepcopy(self.reference).cpu()
+        twin = twin.float() if self.dtype == "float32" else twin.double()
+        no_penalty = (0.0,) * self.chain.depth
+
+        def evaluate(inputs: dict[str, Array]) -> dict[str, Array]:
             twin.load_state({name: array for name, array in inputs.items() if name != "X"})
-            answer = twin.cost_and_gradients(inputs["X"], self.y, 0.0)
+            answer = twin.cost_and_gradients(inputs["X"], self.y, no_penalty)
             return {"logits": answer.logits, "loss": answer.loss, "cost": answer.cost} | answer.gradients
 
         return rounding_uncertainty(evaluate, self.reference.state() | {"X": self.chain.X}, self.dtype)
 
-    def entries(self, tensor):
+    def with_penalty(self, rounding: dict[str, Array], lam: tuple, penalty: float, cost: float) -> dict[str, Array]:
+        """The rounding uncertainty of the loss, and what the penalty adds to it."""
+        unit, found = UNIT[self.dtype], dict(rounding)
+        found["cost"] = rounding["loss"] + SAFETY * unit * (penalty + abs(cost))
+        for layer, lam_l in enumerate(lam, start=1):
+            # The penalty is rounded three times: 2 lambda, its product with W, and its sum with the loss's gradient.
+            sizes = np.abs(2 * lam_l * self.parameters[f"W{layer}"])
+            found[f"W{layer}"] = rounding[f"W{layer}"] + SAFETY * unit * 3 * sizes
+        return found
+
+    def rounding_of_claimed(self, faults: list[str]) -> dict[str, Array]:
+        """The rounding uncertainty measured on the claimed gradient, where there is no reference."""
+        raise NotImplementedError
+
+    def entries(self, tensor: str) -> Array:
         return np.arange(self.parameters[tensor].size) if self.sample is None else self.sample[tensor]
 
-    def estimate(self, oracle, tensor, entries, advance):
+    def estimate(self, oracle: str, tensor: str, entries: Array, advance: Advance) -> Estimate:
         if oracle == "complex-step":
             return complex_step(self.chain, tensor, entries, self.lambdas_of(tensor), advance)
         return central_difference(self.chain, tensor, entries, self.lambdas_of(tensor), self.penalties, advance)
 
-    def lambdas_of(self, tensor):
+    def lambdas_of(self, tensor: str) -> list[float]:
         """Lambda of this tensor in each case: 0 for what is not penalised."""
-        kind, layer = split(tensor)
+        kind, layer = split_name(tensor)
         return [lam[layer - 1] if kind == "W" else 0.0 for lam in self.lams]
 
-    def directions(self, tensor):
+    def directions(self, tensor: str) -> None:
         """None are needed: every entry is looked at, or a sample was asked for."""
 
-    def taylor(self, tensor):
+    def along(self, tensor: str, directions: Array) -> Estimate:
+        raise NotImplementedError("no directions are asked for: every entry is looked at")
+
+    def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         lam, W, penalty = self.lambdas_of(tensor)[-1], self.parameters[tensor], self.penalties[-1]
 
-        def costs_along(direction, steps):
+        def costs_along(direction: Array, steps: Array) -> tuple[Array, Array]:
             losses, crossed = self.chain.losses_along(tensor, direction, steps)  # (steps,)
             gained = lam * (2 * steps * (W * direction).sum() + steps**2 * (direction**2).sum())  # (steps,)
             return losses + (penalty + gained), crossed > 0
@@ -146,36 +175,45 @@ class NetworkSubject:
         logits = np.abs(self.chain.base[1][-1]).max()
         return costs_along, EPS * max(self.chain.loss_of_each.sum() + penalty, logits)
 
-    def sweep(self, tensor, entry, exact):
+    def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
         lam, w, penalty = self.lambdas_of(tensor)[-1], self.parameters[tensor].ravel()[entry], self.penalties[-1]
 
-        def cost(step):
+        def cost(step: complex) -> Any:
             losses, _ = self.chain.losses(tensor, np.array([entry]), step)
             return losses[0] + (penalty + lam * ((w + step) ** 2 - w**2))
 
         return quotients(cost, exact, takes_complex=True)
 
-    def diagnose(self, cases, truth, failing):
-        signals, eps = self.reference.signals(self.chain.X, self.y), self.reference.network.eps
-        evidence = []
+    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+        signals, evidence = self.reference.signals(self.chain.X, self.y), []
         for case, lam in zip(cases, self.lams, strict=True):
             rounding = {tensor: float(np.max(case.rounding[tensor])) for tensor in self.parameters}
-            evidence.append(Evidence(case.hand, case.reference, rounding, self.parameters, lam, signals, eps))
+            evidence.append(Evidence(case.claimed, case.reference, rounding, self.parameters, lam, signals))
         return diagnose(evidence, failing)
 
 
-def ask_hand(hand, X, y, lams, parameters, reference):
-    """The hand gradients for each lambda, and sentences on what is wrong with their form.
+def check_finite(X: Array) -> None:
+    """Raises UserError where the data are not finite."""
+    if not np.isfinite(X).all():
+        row, column = np.argwhere(~np.isfinite(X))[0]
+        raise UserError(f"the data are not finite: image {row}, pixel {column} is {X[row, column]}; correct the data")
+
+
+def claimed_answers(
+    claimed: Twin, X: Array, y: Array, lams: list[tuple], chain: Chain
+) -> tuple[list[CostAndGradients], list[str]]:
+    """The claimed gradients for each lambda, and sentences on what is wrong with their form.
 
     Where the code under test raises, the sentence says so, and nothing it should have computed is a number.
     """
+    expected = chain.base[1][-1].shape  # (n, K)
     try:
-        answers = [hand.cost_and_gradients(X, y, lam) for lam in lams]
+        answers = [claimed.cost_and_gradients(X, y, lam) for lam in lams]
     except Exception as error:
-        missing = {quantity: np.full(np.shape(getattr(reference, quantity)), np.nan) for quantity in FORWARD}
-        return [reference._replace(gradients={}, **missing) for _ in lams], [f"the backward pass raised {raised(error)}"]
-    faults = list(misshapen(answers[0].gradients, parameters))
-    shape, expected = np.shape(answers[0].logits), reference.logits.shape
+        missing = CostAndGradients(np.full(expected, np.nan), np.nan, np.nan, {})
+        return [missing for _ in lams], [f"the backward pass raised {raised(error)}"]
+    faults = list(misshapen(answers[0].gradients, chain.parameters))
+    shape = np.shape(answers[0].logits)
     if answers[0].logits is not None and shape != expected:
         faults.append(f"the logits have shape {shape}, those of PyTorch {expected}")
         answers = [answer._replace(logits=np.full(expected, np.nan)) for answer in answers]

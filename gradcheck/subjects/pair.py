@@ -5,17 +5,19 @@
 
 import contextlib
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from gradcheck.errors import UserError
 from gradcheck.faults import raised
-from gradcheck.guard import bits, generators
-from gradcheck.rounding.holomorphic import WatchTorch, watched
+from gradcheck.guard import Setter, bits, generators
+from gradcheck.rounding.draws import UNIT
+from gradcheck.rounding.holomorphic import watched
 from gradcheck.rounding.numpy_noise import Noise
-from gradcheck.rounding.stochastic import UNIT, RoundingNoise
+from gradcheck.subject import Array
+from gradcheck.torch_if_there import imported_torch, is_tensor
 
 
 class Pair(NamedTuple):
@@ -34,163 +36,81 @@ class Pair(NamedTuple):
     layers: Any = None
 
 
-def of_function(function, inputs, seed=0):
-    """The Pair of a `torch.autograd.Function`, its backward against its own forward.
-
-    `inputs` is a dict of its arguments in their order, tensors on any device and whatever else it takes. The parameters are
-    the floating tensors that require a gradient, or all floating tensors if none does. The cost is the sum of the outputs times
-    random numbers, drawn with `seed`. The reference is autograd through `forward` itself, called with a stand-in for `ctx`;
-    where autograd cannot see through it (a kernel, NumPy inside), there is none. A backward that returns None says 0.
-    """
-    floating = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
-    required = {k: v for k, v in floating.items() if v.requires_grad}
-    parameters = {k: v.detach().clone() for k, v in (required or floating).items()}
-    if not parameters:
-        raise UserError(f"of_function({function.__name__}, ...): none of the inputs is a floating tensor")
-
-    def outputs_of(call, p):
-        # Clones, which a function that works in place may change.
-        outputs = call(*(p[name].clone() if name in p else value for name, value in inputs.items()))
-        return outputs if isinstance(outputs, tuple | list) else (outputs,)
-
-    def differentiated():
-        """The places of the outputs that a backward is for: not those of `mark_non_differentiable`, nor whole numbers."""
-        leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
-        return [k for k, out in enumerate(outputs_of(function.apply, leaves)) if getattr(out, "requires_grad", False)]
-
-    def weighed(call, p):
-        outputs = outputs_of(call, p)
-        generator = torch.Generator().manual_seed(seed)
-        total = 0
-        for place in places:
-            upstream = torch.randn(outputs[place].shape, generator=generator, dtype=torch.float64).to(outputs[place])
-            total = total + (outputs[place] * upstream).sum()
-        return total
-
-    def forward(*arguments):
-        separate = function.setup_context is not torch.autograd.Function.setup_context
-        return function.forward(*arguments) if separate else function.forward(Context(), *arguments)
-
-    def gradients(p):
-        leaves = {name: tensor.detach().requires_grad_() for name, tensor in p.items()}
-        found = torch.autograd.grad(
-            weighed(function.apply, leaves), list(leaves.values()), allow_unused=True, materialize_grads=True
-        )
-        return dict(zip(leaves, found, strict=True))
-
-    def reference(p):
-        return weighed(forward, p)
-
-    try:
-        places = differentiated()
-    except Exception as error:
-        raise UserError(f"of_function({function.__name__}, ...): its forward raised {raised(error)}") from error
-    if not places:
-        raise UserError(f"of_function({function.__name__}, ...): no output can be differentiated")
-    pair = Pair(parameters, lambda p: weighed(function.apply, p), gradients, reference)
-    return pair if differentiable(reference, parameters) else pair._replace(reference=None)
-
-
-class Context:
-    """Stands in for `ctx` where a forward runs without its backward: it takes what it is given and keeps nothing."""
-
-    def __init__(self):
-        self.needs_input_grad = (True,) * 64
-
-    def ignore(self, *tensors):
-        """The methods of `ctx` that a forward calls."""
-
-    save_for_backward = save_for_forward = mark_dirty = mark_non_differentiable = set_materialize_grads = ignore
-
-
-def differentiable(reference, parameters):
-    """Whether autograd through `reference` reaches every parameter, and is the slope of what it differentiates.
-
-    A forward that detaches a part of its path has another slope: it was never meant to be differentiated.
-    """
-    leaves = {name: tensor.detach().double().requires_grad_() for name, tensor in parameters.items()}
-    generator = torch.Generator().manual_seed(0)
-    try:
-        found = torch.autograd.grad(reference(leaves), list(leaves.values()), allow_unused=True)
-        if any(gradient is None for gradient in found):
-            return False
-        for (name, tensor), gradient in [*zip(leaves.items(), found, strict=True)] * 3:
-            direction = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
-            step = 1e-5 * (tensor.detach().abs().max().item() or 1.0) / direction.abs().max()
-            ends = [leaves | {name: tensor.detach() + sign * step * direction} for sign in (-1, 1)]
-            low, high = (reference(end).item() for end in ends)
-            slope, claimed = (high - low) / (2 * step.item()), (gradient * direction).sum().item()
-            if abs(slope - claimed) > 1e-4 * max(abs(slope), abs(claimed)) + 1e-9 * abs(high) / step.item():
-                return False
-    except Exception:
-        return False
-    return True
-
-
 class Calls:
     """A pair's functions called with NumPy arrays: `parameters` are its own, in float64.
 
     Every call sees the random generators, and the buffers of modules, as they are when this is made, and leaves them so.
+    Raises UserError where something of the pair is of the wrong type.
     """
 
-    def __init__(self, pair):
-        check_pair(pair)
+    def __init__(self, pair: Pair) -> None:
+        check_types(pair)
         self.pair, self.given = pair, dict(pair.parameters)
-        self.in_torch = any(isinstance(value, torch.Tensor) for value in self.given.values())
+        self.in_torch = any(map(is_tensor, self.given.values()))
         for name, value in self.given.items():
             check_parameter(name, value, self.in_torch)
         self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
         self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
-        self.changed_by_hand = set()
+        self.changed_by_gradients: set[str] = set()
         self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
 
-    def kept(self):
-        return {name: numpy_of(value) for name, value in self.given.items()}
+    def guarded(self) -> dict[str, Array]:
+        """The arrays that a check may not change: the parameters, and the data of layers."""
+        data = {name: getattr(self.pair.layers, name, None) for name in ("X", "y")}
+        own = {name: value for name, value in data.items() if isinstance(value, np.ndarray)}
+        return own | {name: numpy_of(value) for name, value in self.given.items()}
 
-    def restore(self, differ, saved):
+    def restore(self, differ: list[str], saved: dict[str, Array]) -> None:
+        """Puts back the guarded arrays named in `differ`; `saved` holds all of them as they were."""
         for name in differ:
-            value = self.given[name]
-            with torch.no_grad(), contextlib.suppress(ValueError, RuntimeError):  # it was given another shape, or is read-only
-                value[...] = torch.as_tensor(saved[name]) if self.in_torch else saved[name]
+            value = self.given.get(name, getattr(self.pair.layers, name, None))
+            with contextlib.suppress(ValueError, RuntimeError):  # it was given another shape, or is read-only
+                if is_tensor(value):
+                    value.detach()[...] = value.new_tensor(saved[name])
+                else:
+                    value[...] = saved[name]
 
-    def cost(self, arrays):
+    def cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""
         value = self.cost_of(self.like_given(arrays))
-        if not isinstance(value, torch.Tensor | np.ndarray | np.number | float | int | complex):
+        if not is_tensor(value) and not isinstance(value, np.ndarray | np.number | float | int | complex):
             raise UserError(f"cost(parameters) is a {type(value).__name__}; it has to be a single number")
         value = numpy_of(value)
         if value.shape:
             raise UserError(f"cost(parameters) has shape {value.shape}; it has to be a single number")
         return complex(value) if np.iscomplexobj(value) else float(value)
 
-    def watched_cost(self, arrays):
+    def watched_cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost of complex arrays. Raises UserError where it takes a modulus or a conjugate."""
         if not self.in_torch:
             return self.cost({name: watched(array) for name, array in arrays.items()})
+        from gradcheck.rounding.torch_holomorphic import WatchTorch
+
         with WatchTorch():
             return self.cost(arrays)
 
-    def copies(self):
-        return {k: v.detach().clone() if self.in_torch else np.array(v) for k, v in self.given.items()}
-
-    def noisy_cost(self, arrays, rng):
+    def noisy_cost(self, arrays: dict[str, Array], rng: np.random.Generator) -> float | complex:
         """The cost with each of its results rounded up or down at random, which `rng` draws."""
-        if self.in_torch:
-            with RoundingNoise(UNIT["float64"], torch.Generator().manual_seed(int(rng.integers(2**31)))):
-                return self.cost(arrays)
-        noise = Noise(UNIT["float64"], rng)
-        return self.cost({name: noise.array(array) for name, array in arrays.items()})
+        if not self.in_torch:
+            noise = Noise(UNIT["float64"], rng)
+            return self.cost({name: noise.array(array) for name, array in arrays.items()})
+        import torch
 
-    def changed_by_cost(self, arrays):
+        from gradcheck.rounding.torch_noise import RoundingNoise
+
+        with RoundingNoise(UNIT["float64"], torch.Generator().manual_seed(int(rng.integers(2**31)))):
+            return self.cost(arrays)
+
+    def changed_by_cost(self, arrays: dict[str, Array]) -> list[str]:
         """The names of those that a call of cost changes."""
         passed = self.like_given({name: array.copy() for name, array in arrays.items()})
         self.cost_of(dict(passed))
         return [name for name, array in arrays.items() if bits(passed[name]) != bits(array)]
 
-    def cost_of(self, parameters):
+    def cost_of(self, parameters: dict[str, Any]) -> Any:
         try:
             # What NumPy warns of at a point that was moved is no news for the user.
-            with torch.no_grad(), np.errstate(all="ignore"):
+            with no_grad(), np.errstate(all="ignore"):
                 return self.called(self.pair.cost, parameters)
         except UserError:
             raise
@@ -199,8 +119,8 @@ class Calls:
             hint = follow if self.in_torch and self.dtype == "float32" else ""
             raise UserError(f"cost(parameters) raised {raised(error)}{hint}") from error
 
-    def hand(self, arrays=None, dtype=None):
-        """The gradient under test, a dict of arrays: at the parameters as they were given, or at `arrays` in `dtype`.
+    def claimed(self, arrays: dict[str, Array] | None = None, dtype: str | None = None) -> dict[str, Array]:
+        """The claimed gradient by name: at the parameters as they were given, or at `arrays` in `dtype`.
 
         It gets copies, leaves of a graph where they were: `backward()` fills their `grad`, and the next call begins anew.
         """
@@ -212,19 +132,21 @@ class Calls:
         try:
             found = self.called(self.pair.gradients, at)
         finally:
-            self.changed_by_hand |= {name for name in passed if bits(numpy_of(passed[name])) != before[name]}
+            self.changed_by_gradients |= {name for name in passed if bits(numpy_of(passed[name])) != before[name]}
         if not isinstance(found, dict):
             raise UserError(f"gradients(parameters) returned a {type(found).__name__}; it has to be a dict by parameter name")
         return {name: numpy_of(value) for name, value in found.items()}
 
-    def reference(self, arrays, dtype):
+    def reference(self, arrays: dict[str, Array], dtype: str) -> dict[str, Array]:
         """The cost by the PyTorch reference and its gradient by autograd, in `dtype`: arrays by name."""
+        import torch
+
         leaves = {name: self.tensor(name, array, dtype).requires_grad_() for name, array in arrays.items()}
         try:
             cost = self.called(self.pair.reference, dict(leaves))
         except Exception as error:
             raise UserError(f"reference(parameters) raised {raised(error)}") from error
-        if not isinstance(cost, torch.Tensor) or cost.shape != () or not cost.requires_grad:
+        if not is_tensor(cost) or cost.shape != () or not cost.requires_grad:
             raise UserError("reference(parameters) has to return a scalar tensor that autograd can differentiate")
         try:
             found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
@@ -232,15 +154,21 @@ class Calls:
             raise UserError(f"the backward pass of reference(parameters) raised {raised(error)}") from error
         return {"cost": numpy_of(cost)} | {name: numpy_of(g) for name, g in zip(leaves, found, strict=True)}
 
-    def like_given(self, arrays, dtype=None):
+    def copies(self) -> dict[str, Any]:
+        return {k: v.detach().clone() if self.in_torch else np.array(v) for k, v in self.given.items()}
+
+    def like_given(self, arrays: dict[str, Array], dtype: str | None = None) -> dict[str, Any]:
         """Arrays by name as what the pair's functions take: tensors where it was given tensors."""
         return {k: self.tensor(k, array, dtype) for k, array in arrays.items()} if self.in_torch else dict(arrays)
 
-    def tensor(self, name, array, dtype=None):
-        device = self.given[name].device if self.in_torch else "cpu"
-        return torch.tensor(array, device=device, dtype=dtype and getattr(torch, dtype))
+    def tensor(self, name: str, array: Array, dtype: str | None = None) -> Any:
+        """The array as a tensor on the device of the parameter of that name."""
+        import torch
 
-    def called(self, function, argument):
+        device = self.given[name].device if self.in_torch else "cpu"
+        return torch.tensor(array, device=device, dtype=getattr(torch, dtype) if dtype else None)
+
+    def called(self, function: Callable[[Any], Any], argument: Any) -> Any:
         try:
             return function(argument)
         except SystemExit as stop:
@@ -250,7 +178,13 @@ class Calls:
                 put_back(state)
 
 
-def buffers(*functions):
+def no_grad() -> contextlib.AbstractContextManager:
+    """Inside, PyTorch, where it is imported, builds no graph."""
+    torch = imported_torch()
+    return torch.no_grad() if torch else contextlib.nullcontext()
+
+
+def buffers(*functions: Any) -> dict[str, tuple[Any, Setter]]:
     """The buffers of the PyTorch modules that the functions reach, by name, each with its numbers and what puts them back.
 
     A batch norm in training mode moves its running statistics at every call.
@@ -262,15 +196,20 @@ def buffers(*functions):
     return found
 
 
-def modules_of(function):
+def modules_of(function: Any) -> list[Any]:
     """The modules that a function is, is a method of, closes over or names."""
+    torch = imported_torch()
+    if not torch:
+        return []
     if not inspect.isfunction(function):
-        return [each for each in (function, getattr(function, "__self__", None)) if isinstance(each, torch.nn.Module)]
-    seen = inspect.getclosurevars(function)
-    return [value for value in (*seen.nonlocals.values(), *seen.globals.values()) if isinstance(value, torch.nn.Module)]
+        reached: tuple = (function, getattr(function, "__self__", None))
+    else:
+        seen = inspect.getclosurevars(function)
+        reached = (*seen.nonlocals.values(), *seen.globals.values())
+    return [value for value in reached if isinstance(value, torch.nn.Module)]
 
 
-def check_pair(pair):
+def check_types(pair: Pair) -> None:
     """Raises UserError where something is of the wrong type."""
     if not isinstance(pair.parameters, dict):
         raise UserError(f"parameters is a {type(pair.parameters).__name__}; it has to be a dict of arrays by name")
@@ -287,12 +226,13 @@ def check_pair(pair):
             raise UserError(f"{name} is a {type(function).__name__}; it has to be a function of parameters")
 
 
-def check_parameter(name, value, in_torch):
-    if isinstance(value, torch.Tensor) != in_torch:
+def check_parameter(name: str, value: Any, in_torch: bool) -> None:
+    """Raises UserError where a parameter is no array or tensor of finite float64 or float32 numbers."""
+    if is_tensor(value) != in_torch:
         raise UserError(f"parameter {name}: all have to be arrays, or all tensors")
     if not in_torch and not isinstance(value, np.ndarray):
         raise UserError(f"parameter {name} is a {type(value).__name__}; it has to be a NumPy array or a PyTorch tensor")
-    if value.dtype not in (np.float64, np.float32, torch.float64, torch.float32):
+    if str(value.dtype).removeprefix("torch.") not in ("float64", "float32"):
         raise UserError(f"parameter {name} has dtype {value.dtype}; it has to be float64 or float32, in native byte order")
     array = numpy_of(value)
     if not array.size:
@@ -301,10 +241,6 @@ def check_parameter(name, value, in_torch):
         raise UserError(f"parameter {name} is not finite everywhere")
 
 
-def numpy_of(value):
+def numpy_of(value: Any) -> Array:
     """An array of the same numbers, without a copy if it can."""
-    return (
-        value.detach().resolve_conj().resolve_neg().numpy(force=True)
-        if isinstance(value, torch.Tensor)
-        else np.asanyarray(value)
-    )
+    return value.detach().resolve_conj().resolve_neg().numpy(force=True) if is_tensor(value) else np.asanyarray(value)

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from gradcheck.derivations.network_oracles import EPS
+from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
 
 # How the note on points that cost refuses begins.

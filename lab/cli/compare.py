@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import TextColumn
 
-from gradcheck import ENTRYWISE, ORACLES, check, check_network, load_pair, overall
+from gradcheck import ENTRYWISE, ORACLES, check_pair, load_pair, overall
 from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, whole_number
 from gradcheck.errors import UserError
 from gradcheck.report.files import check_writable, write_bytes, write_json
@@ -22,6 +22,7 @@ from gradcheck.report.tables import comparison_summary, network_table, show
 from gradcheck.subjects.black_box import BUDGET
 from lab import twins
 from lab.data import datasets
+from lab.network_check import check_network
 from lab.options import NETWORK_OPTIONS, add_common_options, add_network_options, chosen_networks, find_device, lambdas
 from networks import NAMED, nonzero_state
 
@@ -51,7 +52,7 @@ def parse(arguments):
     parser.add_argument(
         "--lam", type=lambdas, action="append", metavar="L[,L...]", help="lambda, or one a layer (0; 0.01; 0.01,0.02,...)"
     )
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the hand gradient (float64)")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the claimed gradient (float64)")
     parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
     parser.add_argument(
         "--pair",
@@ -125,7 +126,7 @@ def main(arguments):
     talkative = options.json != "-"
     checks = [pair_check(path, options) for path in options.pair] if options.pair else network_checks(options)
     if talkative and options.dtype == "float32":
-        show("float32: the hand gradient in float32 against derivations in float64 at the same inputs")
+        show("float32: the claimed gradient in float32 against derivations in float64 at the same inputs")
     results = []
     for name, entries, run_check in checks:
         with progress_bar(PERCENTAGE) as progress:
@@ -162,9 +163,18 @@ def network_checks(options):
             network.check_lambda(lam)
 
     def check_one(network, lams, advance):
-        hand, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
+        claimed, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
         return check_network(
-            network.name, hand, reference, X, y, lams, options.oracles, advance, seed=options.seed, pictures=bool(options.html)
+            network.name,
+            claimed,
+            reference,
+            X,
+            y,
+            lams,
+            options.oracles,
+            advance,
+            seed=options.seed,
+            pictures=bool(options.html),
         )
 
     return [
@@ -182,6 +192,9 @@ def pair_check(path, options):
 
     def check_one(advance):
         with redirect_stdout(sys.stderr):
-            return check(*pair, **settings, advance=advance)
+            try:
+                return check_pair(pair, **settings, advance=advance)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
 
     return name, None, check_one

@@ -22,13 +22,12 @@ from lab.output.search import conclusion, draw_search, search_json, search_table
 from lab.output.search_page import search_page
 from lab.searching.board import open_storage
 from lab.searching.ranking import as_good, noise, ranked
-from lab.searching.search import STAGES, Plan, Search, Stopped
+from lab.searching.search import STAGES, Search, SearchPlan, Stopped
 from lab.searching.space import SAMPLERS, dimension, settings_at
 from lab.training.options import initial
-from lab.training.run import fitted, load_images, verify_first_batch
+from lab.training.run import load_images, resolve_settings, verify_first_batch
 from lab.training.run_folder import RunFolder
-from lab.training.settings import Settings
-from lab.training.settings import plan as updates_of
+from lab.training.settings import Settings, training_plan
 from networks import NAMED, initial_state, weight_std
 
 EXAMPLES = """\
@@ -49,7 +48,7 @@ LAMBDA = "1e-5..1e-1"
 
 
 def parse(arguments):
-    """The Plan of the search and the options."""
+    """The SearchPlan of the search and the options."""
     parser = Parser(__doc__, EXAMPLES)
     default = Settings(network=None)
     add = parser.add_argument
@@ -110,7 +109,7 @@ def factors(text):
 
 
 def plan_of(options):
-    """The Plan that the options describe, its settings those of the data. Raises UserError. Returns it with the images."""
+    """The SearchPlan that the options describe, its settings those of the data, and the images. Raises UserError."""
     space = [dimension(text) for text in options.vary]
     lam = 0.0
     if ".." in options.lam:
@@ -130,8 +129,8 @@ def plan_of(options):
     kept += ("lr_max", "step_size", "cycles", "dtype", "seed", "device", "verify")
     base = Settings(lam=lam, **{name: getattr(options, name) for name in kept})
     images = load_images(base)
-    plan = Plan(
-        fitted(base, images),
+    plan = SearchPlan(
+        resolve_settings(base, images),
         tuple(space),
         options.coarse,
         options.fine,
@@ -145,7 +144,7 @@ def plan_of(options):
         {each.name: each.rounded(each.high) for each in space},
     ):
         settings = settings_at(plan.base, corner, plan.factors)
-        updates_of(settings, settings.images)
+        training_plan(settings, settings.images)
         weight_std(settings.init, fan_in=1)
         if settings.lr_min > settings.lr_max:
             raise UserError(f"lr_min {settings.lr_min:g} is over lr_max {settings.lr_max:g}; give another --lr-min")

@@ -16,7 +16,7 @@ from lab.options import device_of
 from lab.output.figures import draw
 from lab.output.training import plan_sentence, record_line, result_table, sentences
 from lab.training.options import parse
-from lab.training.run import Run, fitted, load_images
+from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
 
@@ -29,7 +29,7 @@ def begin(given, folder):
     folder.check_new()
     settings = Settings(**{name: value for name, value in given.items() if name != "out"})
     images = load_images(settings)
-    settings = fitted(settings, images)
+    settings = resolve_settings(settings, images)
     settings.network.check_lambda(settings.lam)
     return Run(settings, images, folder, device_of(settings))
 

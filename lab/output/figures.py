@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gradcheck.report.files import write_bytes
 from lab.output.training import twins_of
-from lab.training.settings import plan
+from lab.training.settings import training_plan
 from networks import IMAGE_PIXELS, IMAGE_SHAPE
 
 # Colours that people with any colour vision tell apart (Okabe and Ito).
@@ -23,8 +23,8 @@ def draw(runs, path):
     Several runs stand in one figure: their curves in the same panels, the rest side by side.
     """
     figures = {"curves.png": curves(runs)}
-    if any("apart" in row for run in runs for row in run.rows()):
-        figures["apart.png"] = apart(runs)
+    if any("drift" in row for run in runs for row in run.rows()):
+        figures["drift.png"] = drift(runs)
     if all(run.read_result() for run in runs):
         figures["probability.png"] = probability(runs)
         if all(shows_images(run.settings().network) for run in runs):
@@ -61,7 +61,7 @@ def curves(runs):
                 for quantity in ("cost", "loss", "accuracy"):
                     panels[quantity].plot(updates, [measures[part][quantity] for _, measures in found], **style)
         settings = run.settings()
-        rate = plan(settings, settings.images).lr
+        rate = training_plan(settings, settings.images).lr
         panels["lr"].plot([rate(t) for t in range(rows[-1]["update"] + 1 if rows else 0)], color=colour, drawstyle="steps-post")
     for quantity, panel in panels.items():
         panel.set(xlabel="updates", ylabel=AXES[quantity])
@@ -75,15 +75,15 @@ def curves(runs):
     return figure
 
 
-def apart(runs):
+def drift(runs):
     """How far apart two twins are, relative, against updates; nothing is drawn where they are equal."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     panel = figure.subplots()
-    with_distances = [run for run in runs if any("apart" in row for row in run.rows())]
+    with_distances = [run for run in runs if any("drift" in row for row in run.rows())]
     for run, style in zip(with_distances, ("-", "--", ":", "-.") * len(runs), strict=False):
-        rows = [row for row in run.rows() if "apart" in row]
+        rows = [row for row in run.rows() if "drift" in row]
         for quantity, colour in zip(("logits", "cost", "weights"), COLOURS, strict=False):
-            distances = [row["apart"][quantity] or np.nan for row in rows]
+            distances = [row["drift"][quantity] or np.nan for row in rows]
             label = f"{run.path.name} {quantity}" if len(runs) > 1 else quantity
             panel.plot([row["update"] for row in rows], distances, style, marker=".", color=colour, label=label)
     panel.set(xlabel="updates", ylabel="relative distance of the twins", yscale="log")

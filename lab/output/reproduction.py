@@ -69,22 +69,24 @@ def rows_of(content):
     rows = []
     for each in map(of_json, content["numbers"]):
         cells = {
-            column: {twin: told(each.name, values) for twin, values in measured(content, each.name, column).items()}
+            column: {twin: format_values(each.name, values) for twin, values in measured(content, each.name, column).items()}
             for column in COLUMNS
         }
-        reported = told(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
+        reported = (
+            format_values(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
+        )
         number = in_words(each.name) if content["trains"] else each.name
         rows.append(
-            Row(content["name"], content["title"], number, reported, allowed(each), cells, verdict(content, each), each.why)
+            Row(content["name"], content["title"], number, reported, bounds_text(each), cells, verdict(content, each), each.why)
         )
     return rows
 
 
-def allowed(number):
+def bounds_text(number):
     """Between what bounds the report's number is met, as text."""
     if not number.counted:
         return ""
-    low, high = (told(number.name, [bound], exact=False) for bound in (number.low, number.high))
+    low, high = (format_values(number.name, [bound], exact=False) for bound in (number.low, number.high))
     return low if number.low == number.high else f"to {high}" if number.low == 0 else f"{low} to {high}"
 
 
@@ -98,7 +100,7 @@ def of_json(number):
     return Number(**number)
 
 
-def told(name, values, exact=True):
+def format_values(name, values, exact=True):
     """Values of a number as text: their mean, with the standard deviation where there are several."""
     if None in values:
         return "diverged"
@@ -143,10 +145,10 @@ def headline(contents):
     return text
 
 
-def claims_of(book, contents):
+def claims_of(catalogue, contents):
     """(title, by twin the spread, None where a run diverged, whether it holds) of the claims whose experiments are finished."""
     by_name, found = {content["name"]: content for content in contents}, []
-    for claim in book.claims:
+    for claim in catalogue.claims:
         each = [measured(by_name[name], claim.number, "specified") for name in claim.experiments if name in by_name]
         twins = set.intersection(*map(set, each)) if len(each) == len(claim.experiments) else ()
         spreads = {twin: spread([values[twin] for values in each]) for twin in sorted(twins)}

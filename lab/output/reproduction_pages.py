@@ -23,32 +23,32 @@ experiment, each its share of those that trained at once. Where a number is met 
 seed 0; images of W are those of the NumPy twin."""
 
 
-def up_to_date(folder, contents, book):
+def up_to_date(folder, contents, catalogue):
     """Whether the pages in `folder` are those of `contents`."""
     try:
         written = (folder / "README.md").read_text(encoding="utf-8")
-        figures = [each for each in book.figures if (folder / "figures" / f"{each.name}.png").exists()]
-        return (folder / "index.html").exists() and written == readme(contents, book, figures)
+        figures = [each for each in catalogue.figures if (folder / "figures" / f"{each.name}.png").exists()]
+        return (folder / "index.html").exists() and written == readme(contents, catalogue, figures)
     except FileNotFoundError:
         return False
 
 
-def write_pages(folder, contents, book):
+def write_pages(folder, contents, catalogue):
     """Writes all of them into `folder`. `contents` are the dicts of the experiments, in order."""
-    drawn = {each: draw(each, [content for content in contents if each.shows(content["name"])]) for each in book.figures}
+    drawn = {each: draw(each, [content for content in contents if each.shows(content["name"])]) for each in catalogue.figures}
     figures = [each for each, figure in drawn.items() if figure]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for each in figures:
         write_png(drawn[each], folder / "figures" / f"{each.name}.png")
-    write_bytes(folder / "README.md", readme(contents, book, figures).encode())
+    write_bytes(folder / "README.md", readme(contents, catalogue, figures).encode())
     images = {each.name: (folder / "figures" / f"{each.name}.png").read_bytes() for each in figures}
-    write_bytes(folder / "index.html", page(contents, book, figures, images).encode())
+    write_bytes(folder / "index.html", page(contents, catalogue, figures, images).encode())
 
 
-def readme(contents, book, figures):
+def readme(contents, catalogue, figures):
     """The Markdown page."""
     lines = ["# The five reports again", "", f"**{headline(contents)}.**", "", INTRODUCTION, ""]
-    lines += [f"- {sentence}" for sentence in facts(contents, book)] + [""]
+    lines += [f"- {sentence}" for sentence in facts(contents, catalogue)] + [""]
     for report, members in by_report(contents).items():
         lines += [f"## Report {report}", "", report_table(members), ""]
         lines += what_if_table(members) + remarks(members)
@@ -65,10 +65,10 @@ def by_report(contents):
     return found
 
 
-def facts(contents, book):
+def facts(contents, catalogue):
     """What was claimed, where and how long it ran, as sentences."""
     found = []
-    for title, spreads, holds in claims_of(book, contents):
+    for title, spreads, holds in claims_of(catalogue, contents):
         each = ", ".join(f"{TWINS[twin]} {'diverged' if apart is None else f'{apart:.2f}'}" for twin, apart in spreads.items())
         found.append(f"{'Holds' if holds else 'DOES NOT HOLD'}: {title} (apart by {each} points).")
     runs = [run for content in contents for run in content["runs"]]
@@ -142,7 +142,7 @@ def doubts(members):
     return found
 
 
-def page(contents, book, figures, images):
+def page(contents, catalogue, figures, images):
     """The HTML page: works from disk, needs nothing else."""
     number = counts(contents)
     rows = [
@@ -153,7 +153,7 @@ def page(contents, book, figures, images):
     data = {
         "word": f"{number['specified']} of {sum(number.values())}",
         "rest": headline(contents).partition(" numbers ")[2].join(("numbers ", ".")),
-        "facts": [["Found", *facts(contents, book)], ["How to read", INTRODUCTION.replace("**", "").replace("`", "")]],
+        "facts": [["Found", *facts(contents, catalogue)], ["How to read", INTRODUCTION.replace("**", "").replace("`", "")]],
         "columns": COLUMNS,
         "twins": TWINS,
         "verdicts": {key: word for key, (word, _) in VERDICTS.items()},

@@ -114,7 +114,7 @@ def order(result):
     return sorted(range(len(means)), key=lambda k: (means[k] is None, -(means[k] or 0)))
 
 
-def told(point):
+def format_point(point):
     return ", ".join(f"{name} {value(number)}" for name, number in point.items())
 
 
@@ -124,7 +124,7 @@ def conclusion(result):
         return ["[red]every candidate diverged: take a smaller lr_max or lambda[/]"]
     candidates, seeds = result["candidates"], result["search"]["seeds"]
     best = candidates[result["best"]]
-    lines = [f"best: {told(best['point'])}, validation accuracy {percent(best['mean'])} %"]
+    lines = [f"best: {format_point(best['point'])}, validation accuracy {percent(best['mean'])} %"]
     known = "measured here" if seeds > 1 else "assumed, as these networks have it on CIFAR-10; --seeds K measures it"
     noise = f"another seed moves a result by {percent(result['noise'])} points ({known})"
     if result["as_good"]:
@@ -210,7 +210,7 @@ def curves_figure(result):
         each = result["candidates"][k]
         epochs = [row["epoch"] for row in each["curve"]]
         for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
-            label = f"{told(each['point'])} ({each['stage']})"
+            label = f"{format_point(each['point'])} ({each['stage']})"
             panel.plot(epochs, [row[name] for row in each["curve"]], color=colour, marker=".", label=label)
     for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
         panel.set(xlabel="epochs", ylabel=f"validation {name}")

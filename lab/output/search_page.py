@@ -7,7 +7,7 @@ from matplotlib import style
 from rich.text import Text
 
 from gradcheck.report.document import document
-from lab.output.search import accuracy_figure, conclusion, curves_figure, drawn, names, remark, told
+from lab.output.search import accuracy_figure, conclusion, curves_figure, drawn, format_point, names, remark
 
 FOLDER = Path(__file__).parent
 FIGURES = {
@@ -20,7 +20,7 @@ def search_page(result, command):
     """The whole HTML document of `result`, the dict of search.json; `command` is the command line that made it."""
     network, final = result["search"]["network"]["name"], result["final"]
     best = None if result["best"] is None else result["candidates"][result["best"]]
-    word = told(best["point"]) if best else "All diverged"
+    word = format_point(best["point"]) if best else "All diverged"
     rest = f"is the best found for {network}" if best else f"No candidate for {network} was trained to its end."
     if final and "test" in final:
         rest += f": {100 * final['test']['accuracy']:.2f} % on the test images, measured once"

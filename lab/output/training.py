@@ -1,6 +1,6 @@
 """A training run in sentences and a table, from the dicts that its files hold."""
 
-from gradcheck.report.sentences import number
+from gradcheck.report.sentences import scientific
 from gradcheck.report.tables import SHORT, table_with, verified, worst_error
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
@@ -32,8 +32,8 @@ def record_line(row, updates):
         f"{part} loss {row[part]['loss']:.4f} cost {row[part]['cost']:.4f} accuracy {row[part]['accuracy']:.2%}"
         for part in ("train", "val")
     )
-    apart = f"  apart: {distances(row['apart'])}" if "apart" in row else ""
-    return f"{row['update']:>{len(str(updates))}}/{updates}  lr {row['lr']:.2e}  {parts}{apart}"
+    drift = f"  apart: {distances(row['drift'])}" if "drift" in row else ""
+    return f"{row['update']:>{len(str(updates))}}/{updates}  lr {row['lr']:.2e}  {parts}{drift}"
 
 
 def result_table(result):
@@ -56,22 +56,22 @@ def twins_of(row):
 
 def sentences(result):
     """What stands below the table: how far apart two twins ended, what records cost, and whether nobody verified."""
-    if "apart" in result:
-        yield apart_sentence(result["apart"])
+    if "drift" in result:
+        yield drift_sentence(result["drift"])
     records = result["seconds_of"]["records"] / result["seconds"]
     yield f"{result['seconds']:.1f} s, {records:.0%} of them for the records; --record-every sets how many there are"
     if result["verify"] == "off":
         yield "[bold yellow]THE GRADIENT WAS NOT VERIFIED (--verify off)[/]"
 
 
-def apart_sentence(apart):
-    relu, first = apart["relu"], apart["first_relu"]
+def drift_sentence(drift):
+    relu, first = drift["relu"], drift["first_relu"]
     where = f", the first time at the record of update {first['update']:,}, in hidden layer {first['layer']}" if first else ""
     return (
-        f"the twins are apart by (relative) {distances(apart)} ({apart['worst']}); "
+        f"the twins are apart by (relative) {distances(drift)} ({drift['worst']}); "
         f"{relu['differ']:,} of {relu['units']:,} ReLUs differ{where}"
     )
 
 
-def distances(apart):
-    return ", ".join(f"{quantity} {number(apart[quantity])}" for quantity in ("logits", "cost", "weights"))
+def distances(drift):
+    return ", ".join(f"{quantity} {scientific(drift[quantity])}" for quantity in ("logits", "cost", "weights"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradcheck.command import Parser
 from gradcheck.errors import UserError
 from lab.reports.gradient_check import GradientCheck
-from lab.reports.numbers import PARTS, Number, check_name, number
+from lab.reports.numbers import PARTS, Number, check_name, reported_number
 from lab.training.options import parse
 from lab.training.settings import Settings
 
@@ -99,17 +99,17 @@ def read(path=FILE):
         raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     shared, experiments, others = content.get("shared", {}), {}, {"claim": [], "figure": []}
     for name, own in content.get("experiment", {}).items():
-        with told_where(f"{path}: {name}"):
+        with located_errors(f"{path}: {name}"):
             experiments[name] = experiment(name, own, shared)
     for key, kind in (("claim", Claim), ("figure", Picture)):
         for name, own in content.get(key, {}).items():
-            with told_where(f"{path}: {name}"):
+            with located_errors(f"{path}: {name}"):
                 others[key].append(of_kind(kind, name, own, experiments))
     return Catalogue(experiments, tuple(others["claim"]), tuple(others["figure"]))
 
 
 @contextmanager
-def told_where(where):
+def located_errors(where):
     """Errors inside say where they come from."""
     try:
         yield
@@ -178,7 +178,7 @@ def numbers_of(whole):
         raise UserError(f"{min(both)!r} is in reported and in also")
     keys = {"accuracy": "tolerance", "loss": "tolerance-loss"}
     tolerances = {kind: whole[key] for kind, key in keys.items() if key in whole}
-    found = [number(name, value, tolerances, why.get(name, "")) for name, value in reported.items()]
+    found = [reported_number(name, value, tolerances, why.get(name, "")) for name, value in reported.items()]
     return (*found, *(Number(name, text, None, None) for name, text in also.items()))
 
 

@@ -1,11 +1,11 @@
-"""A report's gradient check, by its own protocol on our hand gradient, and beside it our check of every entry."""
+"""A report's gradient check, by its own protocol on our claimed gradient, and beside it our check of every entry."""
 
 from dataclasses import dataclass, replace
 
-from gradcheck import check_network
 from gradcheck.derivations.plain import difference_quotients
 from gradcheck.errors import UserError
 from lab import twins
+from lab.network_check import check_network
 from lab.reports.measures import MEASURES
 from manual.mlp import cost
 from networks import NAMED, initial_state
@@ -44,9 +44,9 @@ class GradientCheck:
             )
         X = images.normalise("train", rows=slice(self.images))[:, : self.inputs]  # (n, d)
         y = images.train.labels[: self.images]  # (n,)
-        hand, reference = twins.build(network, initial_state(network, self.init, seed, self.bias_std), device=device)
+        claimed, reference = twins.build(network, initial_state(network, self.init, seed, self.bias_std), device=device)
         numerical = difference_quotients(
-            lambda parameters: cost(network, parameters, X, y, self.lam), hand.parameters, self.step, self.offsets
+            lambda parameters: cost(network, parameters, X, y, self.lam), claimed.parameters, self.step, self.offsets
         )
-        measured = MEASURES[self.measure](hand.cost_and_gradients(X, y, self.lam).gradients, numerical)
-        return measured, check_network(self.network, hand, reference, X, y, [self.lam])
+        measured = MEASURES[self.measure](claimed.cost_and_gradients(X, y, self.lam).gradients, numerical)
+        return measured, check_network(self.network, claimed, reference, X, y, [self.lam])

@@ -6,38 +6,38 @@ import numpy as np
 EPS = 1e-8
 
 
-def allclose(hand, numerical):
+def allclose(claimed, numerical):
     """Report 000: `np.allclose` at two absolute tolerances, with no relative one."""
     return {
-        f"allclose, atol {atol}": all(np.allclose(hand[k], numerical[k], rtol=0, atol=float(atol)) for k in hand)
+        f"allclose, atol {atol}": all(np.allclose(claimed[k], numerical[k], rtol=0, atol=float(atol)) for k in claimed)
         for atol in ("1e-5", "1e-6")
     }
 
 
-def relative_by_tensor(hand, numerical):
+def relative_by_tensor(claimed, numerical):
     """Report 001 with the course's formula: max |a - n| / max(eps, |a| + |n|) of each tensor."""
-    return {k: course_error(hand[k], numerical[k]) for k in hand}
+    return {k: course_error(claimed[k], numerical[k]) for k in claimed}
 
 
-def relative(hand, numerical):
+def relative(claimed, numerical):
     """Report 002: the same over all tensors."""
-    return {"max relative": max(relative_by_tensor(hand, numerical).values())}
+    return {"max relative": max(relative_by_tensor(claimed, numerical).values())}
 
 
-def relative_to_larger(hand, numerical):
+def relative_to_larger(claimed, numerical):
     """Report 004: max |a - n| / max(|a|, |n|), where exactly 0 against exactly 0 is no error."""
     errors = []
-    for a, n in ((hand[k], numerical[k]) for k in hand):
+    for a, n in ((claimed[k], numerical[k]) for k in claimed):
         larger = np.maximum(np.abs(a), np.abs(n))
         errors.append(np.max(np.abs(a - n)[larger > 0] / larger[larger > 0], initial=0))
     return {"max relative": float(max(errors))}
 
 
-def absolute(hand, numerical):
+def absolute(claimed, numerical):
     """Report 003: mean, standard deviation and maximum of |a - n|, and the range of a, for W and for b."""
     found = {}
     for name in ("W", "b"):
-        a, n = hand[f"{name}1"], numerical[f"{name}1"]
+        a, n = claimed[f"{name}1"], numerical[f"{name}1"]
         found |= {f"{name} {word} error": float(getattr(np.abs(a - n), word)()) for word in ("mean", "std", "max")}
         found |= {f"{name} gradient {word}": float(getattr(a, word)()) for word in ("min", "max", "std")}
     return found

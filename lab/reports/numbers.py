@@ -38,7 +38,7 @@ class Number:
         return asdict(self)
 
 
-def number(name, reported, tolerances, why=""):
+def reported_number(name, reported, tolerances, why=""):
     """The Number of one entry of `reported`; `tolerances`: "accuracy" in percentage points, and "loss". Raises UserError."""
     given = reported if isinstance(reported, dict) else {"value": reported}
     unknown = given.keys() - {"value", "low", "high"}

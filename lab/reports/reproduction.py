@@ -26,9 +26,9 @@ class Reproduction:
     Raises UserError.
     """
 
-    def __init__(self, experiments, book, order, results):
+    def __init__(self, experiments, catalogue, order, results):
         self.experiments = {each.name: each for each in experiments}
-        self.book, self.order, self.results = book, order, results
+        self.catalogue, self.order, self.results = catalogue, order, results
         self.asked = {each.name: order.runs(each) for each in experiments}
         self.left = {
             name: {key: asked for key, asked in runs.items() if key not in fitting}
@@ -92,7 +92,7 @@ class Reproduction:
                     self._keep(name, key, result | made)
             task.forget()
             yield task
-        if not any(self.left.values()) and len(self.experiments) == len(self.book.experiments):
+        if not any(self.left.values()) and len(self.experiments) == len(self.catalogue.experiments):
             shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def _keep(self, name, key, result):
@@ -101,7 +101,7 @@ class Reproduction:
         asked = self.order.identity(self.left[name].pop(key), seed)
         about = {"column": column, "implementation": implementation, "seed": seed, "settings": asked}
         about["command"] = self.order.command(experiment, key)
-        unseen = set() if self.book.shows_weights(name) and seed == self.order.seed else {"W1"}
+        unseen = set() if self.catalogue.shows_weights(name) and seed == self.order.seed else {"W1"}
         run = about | {quantity: value for quantity, value in result.items() if quantity not in unseen}
         self._write(name, self._fitting(name) | {key: run})
 

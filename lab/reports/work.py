@@ -17,9 +17,9 @@ from lab.data import datasets
 from lab.data.datasets import PARTS
 from lab.training import checkpoint
 from lab.training.evaluation import BINS, true_class_histogram
-from lab.training.run import fitted, load_images, verify_first_batch
-from lab.training.settings import Settings, plan
-from lab.training.stacked import Together, alike
+from lab.training.run import load_images, resolve_settings, verify_first_batch
+from lab.training.settings import Settings, training_plan
+from lab.training.stacked import StackedTraining, stacking_key
 from networks import NAMED
 
 # So many trainings in a stack: more are no faster, and what two processes hold still fits a small machine.
@@ -54,7 +54,7 @@ class Stack:
         """How long it takes, in units of its own."""
         first = self.trainings[0]
         n = first.images or TRAINING_IMAGES.get(first.split, 10_000)
-        return plan(first, n).updates * len(self.trainings) * self._unit()
+        return training_plan(first, n).updates * len(self.trainings) * self._unit()
 
     def _unit(self):
         first = self.trainings[0]
@@ -68,27 +68,27 @@ class Stack:
     def __call__(self, tell, stopped):
         s = self.trainings[0]
         images = images_once(s.data, s.data_dir, s.split, s.images, s.normalise, s.seed if s.data == "synthetic" else 0)
-        trainings = [fitted(settings, images) for settings in self.trainings]
-        together = Together(trainings, self.device, self.record)
+        trainings = [resolve_settings(settings, images) for settings in self.trainings]
+        together = StackedTraining(trainings, self.device, self.record)
         self._verify(trainings, together.stack.states(), images)
         with contextlib.suppress(UserError):  # it is damaged, or of images that have changed since: begin anew
             if self.unfinished.exists():
                 together.resume(checkpoint.read(self.unfinished))
         unit, count = self._unit() * len(trainings), together.update
         tell(count * unit)
-        placed = together.place(images, PARTS)
+        data = together.to_device(images, PARTS)
 
         def advance():
             if together.update % OFTEN == 0:
                 tell(OFTEN * unit)
 
-        for _ in together.train(placed, advance, stopped):
+        for _ in together.train(data, advance, stopped):
             self._keep(together)
         if not together.ended:
             self._keep(together)
             return None
         return [
-            run_of(result, settings, state, placed["test"], self.device)
+            run_of(result, settings, state, data["test"], self.device)
             for result, settings, state in zip(together.results(), trainings, together.stack.states(), strict=True)
         ]
 
@@ -124,7 +124,7 @@ def stacks(jobs, device, folder):
     """Stacks for `jobs`, a list of (Settings, record), the longest first; equal jobs are trained once."""
     groups = {}
     for settings, record in dict.fromkeys(jobs):
-        groups.setdefault((alike(settings), record), []).append(settings)
+        groups.setdefault((stacking_key(settings), record), []).append(settings)
     found = []
     for (_, record), members in groups.items():
         for start in range(0, len(members), MOST):

@@ -72,7 +72,7 @@ class Board:
 
     def __init__(self, storage, name, settings):
         self.storage, self.name, text = storage, name, json.dumps(settings, sort_keys=True)
-        with told(name):
+        with translate_errors(name):
             self.study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
             self.study_id = storage.get_study_id_from_name(name)
         trials = self._trials()
@@ -97,7 +97,7 @@ class Board:
             found = [trial for trial in self._trials() if name in trial.user_attrs]
             if found:
                 break
-            with told(self.name):
+            with translate_errors(self.name):
                 self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={name: propose()}))
         return min(found, key=lambda trial: trial.number).user_attrs[name]
 
@@ -148,11 +148,11 @@ class Board:
                     distributions=job.distributions,
                     user_attrs={"key": job.key},
                 )
-                with told(self.name):
+                with translate_errors(self.name):
                     self.study.add_trial(waiting)
 
-    def claim(self, keys, most, alike):
-        """Up to `most` waiting jobs of `keys`, those for which `alike(key)` is that of the first: {key: trial id}."""
+    def claim(self, keys, most, stacking_key):
+        """Up to `most` waiting jobs of `keys`, those for which `stacking_key(key)` is that of the first: {key: trial id}."""
         trials, claimed, kind = self._trials(), {}, None
         held = self._holders_of(trials)
         for trial in trials:
@@ -161,16 +161,16 @@ class Board:
                 continue
             if held[key].number != trial.number:
                 self._set(trial, TrialState.FAIL)  # put up twice
-            elif len(claimed) < most and (kind is None or alike(key) == kind) and self._set(trial, TrialState.RUNNING):
-                kind = alike(key)
+            elif len(claimed) < most and (kind is None or stacking_key(key) == kind) and self._set(trial, TrialState.RUNNING):
+                kind = stacking_key(key)
                 claimed[key] = trial._trial_id
-                with told(self.name):
+                with translate_errors(self.name):
                     self.storage.set_trial_user_attr(trial._trial_id, "worker", self.worker)
         return claimed
 
     def finish(self, trial_id, value, result):
         """The job's `result`, with the value it is ranked by, None if it diverged; nothing where another has the job now."""
-        with told(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with translate_errors(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(trial_id, "result", result)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             self.storage.set_trial_state_values(trial_id, state, None if value is None else [value])
@@ -178,12 +178,12 @@ class Board:
     def give_back(self, trial_ids):
         """Jobs that were claimed and are not finished: others may have them."""
         for trial_id in trial_ids:
-            with told(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            with translate_errors(self.name), contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def free_lost(self, keys):
         """Takes jobs from workers that give no sign of life any more. Returns the keys."""
-        with told(self.name):
+        with translate_errors(self.name):
             workers, freed = self.study.user_attrs, []
         for trial in self._trials((TrialState.RUNNING,)):
             key, name = trial.user_attrs.get("key"), trial.user_attrs.get("worker")
@@ -204,18 +204,18 @@ class Board:
     def _set(self, trial, state):
         """Whether this worker, and no other, changed the trial to `state`."""
         try:
-            with told(self.name, let=optuna.exceptions.UpdateFinishedTrialError):
+            with translate_errors(self.name, let=optuna.exceptions.UpdateFinishedTrialError):
                 return self.storage.set_trial_state_values(trial._trial_id, state)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False
 
     def _trials(self, states=None):
-        with told(self.name):
+        with translate_errors(self.name):
             return self.storage.get_all_trials(self.study_id, deepcopy=False, states=states)
 
 
 @contextlib.contextmanager
-def told(name, let=()):
+def translate_errors(name, let=()):
     """Errors of the storage as one sentence, but for those that are to be `let` through."""
     try:
         yield

@@ -8,8 +8,8 @@ from lab.searching.board import Board, Job
 from lab.searching.ranking import Candidate, ranked
 from lab.searching.space import coarse_points, fine_points, settings_at
 from lab.training.loop import Diverged
-from lab.training.run import Run, fitted
-from lab.training.stacked import Together, alike
+from lab.training.run import Run, resolve_settings
+from lab.training.stacked import StackedTraining, stacking_key
 
 # Seconds between two looks at what others do.
 PATIENCE = 1.0
@@ -19,7 +19,7 @@ STAGES = ("coarse", "fine")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search is asked to do. `base` are the Settings of a training, at every point the same but for what is varied."""
 
     base: object
@@ -93,14 +93,15 @@ class Search:
         distributions = {each.name: each.distribution() for each in self.plan.space}
         jobs = [Job(name, point, distributions) for name, (point, _) in points.items()]
         do = lambda claimed: self._train({name: settings[name] for name in claimed})  # noqa: E731
-        self._work(self.board, jobs, self.together, lambda name: alike(settings[name]), do)
+        self._work(self.board, jobs, self.together, lambda name: stacking_key(settings[name]), do)
 
     def settings_at(self, point, seed=0):
         settings = settings_at(self.plan.base, point, self.plan.factors)
         return replace(settings, seed=settings.seed + seed)
 
     def _work(self, board, jobs, most, alike_of, do):
-        """Claims jobs, up to `most` that are alike, and calls `do(claimed) -> [(value, result), ...]`, until all are finished.
+        """Claims jobs, up to `most` that may train together, and calls `do(claimed) -> [(value, result), ...]`, until
+        all are finished.
 
         What is claimed is given back where this worker is stopped, or fails.
         """
@@ -126,9 +127,9 @@ class Search:
     def _train(self, settings):
         """Accuracy, or None, and result of each of the settings, a dict by name, trained together. Raises Stopped."""
         try:
-            self.training = Together(list(settings.values()), self.device)
+            self.training = StackedTraining(list(settings.values()), self.device)
             if self.parts is None:
-                self.parts = self.training.place(self.images)
+                self.parts = self.training.to_device(self.images)
             for _ in self.training.train(self.parts, self.changed, self.stopped):
                 self.changed()
             if not self.training.ended:
@@ -147,7 +148,7 @@ class Search:
 
         `images` are those of the final split. Returns the `result.json`, or {"diverged": a sentence}.
         """
-        settings = fitted(self.final_settings(), images)
+        settings = resolve_settings(self.final_settings(), images)
         self._work(self.final_board, [Job("final", {}, {})], 1, str, lambda claimed: [self._trained(settings, images, folder)])
         return self.final_board.results()["final"]
 

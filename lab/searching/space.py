@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 
 from gradcheck.errors import UserError
-from networks import lambda_per_layer
+from gradcheck.per_layer import lambda_per_layer
 
 SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc")
 WHOLE = ("width", "depth", "n_s")

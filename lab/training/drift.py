@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 
-def apart(pairs, costs):
+def measure_drift(pairs, costs):
     """Relative distances as a dict: "logits", "cost", "weights", and the ReLUs that are active in one twin only.
 
     `pairs` holds both twins, each with images X (n, d) where it computes, `costs` the training costs of both.

@@ -13,27 +13,27 @@ CHUNK = 2000
 BINS = 20
 
 
-class Placed(NamedTuple):
+class DeviceData(NamedTuple):
     """A part of the data where a twin computes: X (n, d) normalised and y (n,)."""
 
     X: object
     y: object
 
 
-def chunks(placed):
-    return (Placed(placed.X[at : at + CHUNK], placed.y[at : at + CHUNK]) for at in range(0, len(placed.y), CHUNK))
+def chunks(data):
+    return (DeviceData(data.X[at : at + CHUNK], data.y[at : at + CHUNK]) for at in range(0, len(data.y), CHUNK))
 
 
-def evaluate(twin, placed, lam):
-    """Loss, cost and accuracy over all of `placed`, as an Evaluation: the means over its chunks. Of a stack, lists."""
-    sizes, found = zip(*((len(y), twin.evaluate(X, y, lam)) for X, y in chunks(placed)), strict=True)
+def evaluate(twin, data, lam):
+    """Loss, cost and accuracy over all of `data`, as an Evaluation: the means over its chunks. Of a stack, lists."""
+    sizes, found = zip(*((len(y), twin.evaluate(X, y, lam)) for X, y in chunks(data)), strict=True)
     return Evaluation(*np.average(np.array(found), axis=0, weights=sizes).tolist())
 
 
-def true_class_histogram(twin, placed):
+def true_class_histogram(twin, data):
     """How probable the network holds the true class, counted in BINS equal bins, right and wrong predictions apart."""
     counts = {"right": np.zeros(BINS, int), "wrong": np.zeros(BINS, int)}
-    for X, y in chunks(placed):
+    for X, y in chunks(data):
         logits, y = twin.to_numpy(twin.forward(X)), twin.to_numpy(y)  # (n, K), (n,)
         p = probability_of_class(logits.astype(np.float64), y, twin.network.loss)  # (n,)
         right = logits.argmax(axis=1) == y  # (n,)

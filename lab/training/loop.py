@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.errors import ReportedError
-from lab.training.drift import apart
-from lab.training.evaluation import Placed, evaluate
+from lab.training.drift import measure_drift
+from lab.training.evaluation import DeviceData, evaluate
 
 # A cost past this has diverged, though it is still finite.
 LARGEST_COST = 1e6
 
 # Validation images on which two twins are compared.
-APART_IMAGES = 1000
+DRIFT_IMAGES = 1000
 
 
 class Diverged(ReportedError):
@@ -25,8 +25,8 @@ class Learner:
     """A twin to train, with the training and validation parts where it computes."""
 
     twin: object
-    train: Placed
-    val: Placed
+    train: DeviceData
+    val: DeviceData
 
 
 @dataclass
@@ -105,13 +105,13 @@ def record(learners, plan, lam, progress):
     row |= {"seconds": sum(progress.seconds.values())} | under_names(found)
     if len(learners) == 2:
         costs = [parts["train"]["cost"] for parts in found.values()]
-        row["apart"] = apart([(each.twin, each.val.X[:APART_IMAGES]) for each in learners.values()], costs)
+        row["drift"] = measure_drift([(each.twin, each.val.X[:DRIFT_IMAGES]) for each in learners.values()], costs)
     return row
 
 
-def measures(twin, placed, lam):
+def measures(twin, data, lam):
     """Loss, cost and accuracy of a whole part, as a dict."""
-    return evaluate(twin, placed, lam)._asdict()
+    return evaluate(twin, data, lam)._asdict()
 
 
 def under_names(found):

@@ -12,9 +12,9 @@ from lab.data import datasets
 from lab.training import checkpoint
 from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint
-from lab.training.evaluation import BINS, Placed, true_class_histogram
+from lab.training.evaluation import BINS, DeviceData, true_class_histogram
 from lab.training.loop import Diverged, Learner, Progress, measures, record, train, under_names
-from lab.training.settings import Settings, plan
+from lab.training.settings import Settings, training_plan
 from lab.training.verification import VERIFIED_IMAGES, verify
 from networks import initial_state
 
@@ -24,9 +24,9 @@ class Run:
 
     def __init__(self, settings, images, folder, device):
         self.settings, self.images, self.folder, self.device = settings, images, folder, device
-        if fitted(settings, images) != settings:
+        if resolve_settings(settings, images) != settings:
             raise UserError(f"{folder.path}: the data are not those that the run began with; put them back, or begin anew")
-        self.plan = plan(settings, settings.images)
+        self.plan = training_plan(settings, settings.images)
         self.batches = batches_of(settings, self.plan)
         start = folder.read_checkpoint()
         if start is None:
@@ -72,11 +72,11 @@ class Run:
         learners = {}
         for name, state in self.states.items():
             twin = twins.training_twin(name, self.settings.network, state, self.settings.dtype, self.device)
-            learners[name] = Learner(twin, *(place(twin, part) for part in parts.values()))
+            learners[name] = Learner(twin, *(to_device(twin, part) for part in parts.values()))
         return learners
 
     def _normalised(self, part):
-        return Placed(self.images.normalise(part, self.settings.dtype), np.array(getattr(self.images, part).labels))
+        return DeviceData(self.images.normalise(part, self.settings.dtype), np.array(getattr(self.images, part).labels))
 
     def _write_checkpoint(self, learners):
         states = {name: learner.twin.state() for name, learner in learners.items()}
@@ -89,20 +89,20 @@ class Run:
         last = record(learners, self.plan, self.settings.lam, self.progress)
         test, found = self._normalised("test"), {}
         for name, learner in learners.items():
-            placed = place(learner.twin, test)
+            data = to_device(learner.twin, test)
             parts = last.get(name, last)
             found[name] = {
                 "train": parts["train"],
                 "val": parts["val"],
-                "test": measures(learner.twin, placed, self.settings.lam),
-                "probability_of_true_class": {"bins": BINS} | true_class_histogram(learner.twin, placed),
+                "test": measures(learner.twin, data, self.settings.lam),
+                "probability_of_true_class": {"bins": BINS} | true_class_histogram(learner.twin, data),
             }
         s, seconds = self.settings, self.progress.seconds
         about = {"network": s.network.name, "implementation": s.implementation, "verify": s.verify, "device": self.device}
         about |= {"classes": self.images.classes, "updates": self.progress.update}
         about |= {"seconds": sum(seconds.values()), "seconds_of": seconds}
-        apart = {"apart": last["apart"] | {"first_relu": first_relu(self.folder.rows())}} if "apart" in last else {}
-        return about | under_names(found) | apart
+        drift = {"drift": last["drift"] | {"first_relu": first_relu(self.folder.rows())}} if "drift" in last else {}
+        return about | under_names(found) | drift
 
 
 def batches_of(settings, p):
@@ -112,22 +112,22 @@ def batches_of(settings, p):
 
 def verify_first_batch(settings, state, images, device, advance):
     """Our check of the gradient of `settings.network` at `state` and the first images that a run would see."""
-    rows = batches_of(settings, plan(settings, settings.images)).at(0).rows[:VERIFIED_IMAGES]
+    rows = batches_of(settings, training_plan(settings, settings.images)).at(0).rows[:VERIFIED_IMAGES]
     X, y = images.normalise("train", rows=rows), images.train.labels[rows]
     return verify(settings, state, X, y, device, advance)
 
 
 def first_relu(rows):
     """Where ReLUs of two twins first differed: the update of the record and the layer, or None."""
-    found = [row for row in rows if row.get("apart", {}).get("relu", {}).get("differ")]
-    return {"update": found[0]["update"], "layer": found[0]["apart"]["relu"]["layer"]} if found else None
+    found = [row for row in rows if row.get("drift", {}).get("relu", {}).get("differ")]
+    return {"update": found[0]["update"], "layer": found[0]["drift"]["relu"]["layer"]} if found else None
 
 
-def place(twin, part):
-    return Placed(twin.array(part.X), twin.array(part.y))
+def to_device(twin, part):
+    return DeviceData(twin.array(part.X), twin.array(part.y))
 
 
-def fitted(settings, images):
+def resolve_settings(settings, images):
     """The settings with what the data say: the number of training images and of classes, and a checksum of all three parts."""
     network, fingerprint = replace(settings.network, outputs=len(images.classes)), 0
     for part in (images.train, images.val, images.test):

@@ -36,7 +36,7 @@ WHOLE_NUMBERS = ("batch_size", "seed")
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `train.py`. None stands for what depends on the data: see `plan`, and `fitted` in `training/run.py`.
+    """The options of `train.py`. None stands for what depends on the data: see `training_plan`, and `run.resolve_settings`.
 
     Raises UserError where an option is none of its choices.
     """
@@ -109,7 +109,7 @@ class Settings:
         return settings
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """What the settings mean for n training images, in updates; `lr(t)` is the learning rate of update t."""
 
     batch_size: int
@@ -119,8 +119,8 @@ class Plan(NamedTuple):
     lr: partial
 
 
-def plan(settings, n):
-    """The Plan for n training images. Raises UserError where they are too few."""
+def training_plan(settings, n):
+    """The TrainingPlan for n training images. Raises UserError where they are too few."""
     s = settings
     batch_size = s.batch_size if s.batches_per_epoch is None else n // s.batches_per_epoch
     if not 1 <= batch_size <= n:
@@ -141,4 +141,4 @@ def plan(settings, n):
     if s.epochs or s.updates:
         updates = s.updates or s.epochs * per_epoch
     record_every = s.record_every or min(record_every, max(1, updates // RECORDS_A_CYCLE))
-    return Plan(batch_size, per_epoch, updates, record_every, lr)
+    return TrainingPlan(batch_size, per_epoch, updates, record_every, lr)

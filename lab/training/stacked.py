@@ -9,24 +9,25 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
 from lab import twins
 from lab.training.checkpoint import Checkpoint
-from lab.training.evaluation import Placed, evaluate
+from lab.training.evaluation import DeviceData, evaluate
 from lab.training.loop import LARGEST_COST
 from lab.training.run import batches_of
-from lab.training.settings import plan
-from networks import initial_state, lambda_per_layer
+from lab.training.settings import training_plan
+from networks import initial_state
 
 # In what candidates that train together may differ: in numbers, not in the shape of anything, nor in the images they see.
 OWN = {"lam": 0.0, "lr": 1.0, "lr_max": 1.0, "init": "he", "init_bias": 0.0}
 
 
-def alike(settings):
+def stacking_key(settings):
     """What has to be equal for candidates to train together."""
     return replace(settings, **OWN)
 
 
-class Together:
+class StackedTraining:
     """The candidates, a list of Settings that are `alike`, at their initial weights; `train` takes them to the end.
 
     `rows` are what is recorded of the parts `recorded`, of each a list of measures, one a candidate; `diverged` holds the
@@ -35,8 +36,13 @@ class Together:
 
     def __init__(self, candidates, device, recorded=("val",)):
         first = candidates[0]
-        self.candidates, self.device, self.recorded, self.plan = candidates, device, recorded, plan(first, first.images)
-        self.rates = [plan(settings, first.images).lr for settings in candidates]
+        self.candidates, self.device, self.recorded, self.plan = (
+            candidates,
+            device,
+            recorded,
+            training_plan(first, first.images),
+        )
+        self.rates = [training_plan(settings, first.images).lr for settings in candidates]
         states = [initial_state(s.network, s.init, s.seed, s.init_bias) for s in candidates]
         self.stack = self._stack(states)
         self.lam = np.array([lambda_per_layer(settings.lam, first.network.depth) for settings in candidates]).T  # (depth, C)
@@ -52,11 +58,12 @@ class Together:
     def ended(self):
         return self.ended_with is not None
 
-    def place(self, images, parts=("train", "val")):
+    def to_device(self, images, parts=("train", "val")):
         """Those parts of `images`, a Data, where this stack computes, by name; stacks of the same dtype may share them."""
         dtype, array = self.candidates[0].dtype, self.stack.array
         return {
-            name: Placed(array(images.normalise(name, dtype)), array(np.array(getattr(images, name).labels))) for name in parts
+            name: DeviceData(array(images.normalise(name, dtype)), array(np.array(getattr(images, name).labels)))
+            for name in parts
         }
 
     def train(self, parts, advance, stopped):
@@ -81,7 +88,7 @@ class Together:
                     return
                 self._update(parts["train"])
                 advance()
-            self.ended_with = {name: self._measures(placed) for name, placed in parts.items()}
+            self.ended_with = {name: self._measures(data) for name, data in parts.items()}
         self.seconds = time.perf_counter() - started
 
     def results(self):
@@ -114,16 +121,16 @@ class Together:
     def _asked(self):
         return [list(self.recorded), *(repr(sorted(settings.trained.items())) for settings in self.candidates)]
 
-    def _update(self, placed):
+    def _update(self, data):
         rows, flipped = self.batches.at(self.update)
-        X, y = self.stack.batch(*placed, rows, flipped)
+        X, y = self.stack.batch(*data, rows, flipped)
         losses, costs = self.stack.train_step(X, y, self.lam, np.array([rate(self.update) for rate in self.rates]))
         self._watch(losses, costs)
         self.update += 1
 
-    def _measures(self, placed):
+    def _measures(self, data):
         """Loss, cost and accuracy of each candidate as dicts, None for one that has diverged."""
-        found = evaluate(self.stack, placed, self.lam)
+        found = evaluate(self.stack, data, self.lam)
         self._watch(found.loss, found.cost)
         each = zip(*found, strict=True)
         return [

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcheck import ORACLES, check_network
+from gradcheck import ORACLES
 from lab import twins
+from lab.network_check import check_network
 from networks import moved_off_zeros
 
 # Entries of each tensor that the quick check takes.
@@ -29,8 +30,8 @@ def verify(settings, state, X, y, device, advance):
     sample = None if settings.verify == "full" else draw_sample(network, settings.seed)
 
     def checked(dtype, oracles):
-        hand, reference = twins.build(network, state, dtype, device)
-        return check_network(network.name, hand, reference, X, y, [settings.lam], oracles, advance, sample, settings.seed)
+        claimed, reference = twins.build(network, state, dtype, device)
+        return check_network(network.name, claimed, reference, X, y, [settings.lam], oracles, advance, sample, settings.seed)
 
     result = checked("float64", ORACLES)
     if settings.dtype == "float32" and result.verdict != "fail":

@@ -1,26 +1,11 @@
-"""How far two correct gradients may differ: the uncertainty that floating-point rounding alone leaves in each entry.
+"""Stochastic arithmetic for PyTorch code: a dispatch mode that rounds every result up or down at random (see `draws.py`)."""
 
-It is measured by stochastic arithmetic (Vignes 2004). PyTorch computes cost and gradients again with the parameters, the
-input and every intermediate result, forward and backward, changed by one rounding unit, up or down at random. The largest
-change of an entry over DRAWS such runs and its last digit, times SAFETY, is the error that is rounding and no bug. Changing the
-intermediate results too is what shows the cancellations inside a backward pass: P - Y where the network is sure, and the
-bias before a batch norm, whose gradient is a sum that cancels to exactly 0.
-"""
-
-import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch._decomp import get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from gradcheck.rounding.numpy_noise import Noise
-
-# Half a unit in the last place of 1: what rounding to nearest may change.
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
-# Were the noise Gaussian, an entry's largest change of 16 falls below a tenth of its standard deviation once in 1e17 entries.
-DRAWS, ATTEMPTS = 16, 256
-SAFETY = 32
+from gradcheck.rounding.draws import over_draws
 
 aten = torch.ops.aten
 # PyTorch computes these in one piece; rounding happens inside, so they are taken apart.
@@ -49,7 +34,7 @@ NAMES = (
 NAMES += (
     " _to_copy full full_like ones ones_like zeros zeros_like new_zeros new_full scatter max_pool2d_with_indices cat stack relu"
 )
-EXACT = {getattr(aten, name) for name in NAMES.split() if hasattr(aten, name)}
+UNROUNDED = {getattr(aten, name) for name in NAMES.split() if hasattr(aten, name)}
 
 
 def var_mean(x, dim=None, *, correction=None, keepdim=False):
@@ -122,7 +107,7 @@ class RoundingNoise(TorchDispatchMode):
 
     def computes(self, function):
         """Views, copies, fills and choices round nothing; results written in place belong to somebody else."""
-        rounds = not function.is_view and function.overloadpacket not in EXACT
+        rounds = not function.is_view and function.overloadpacket not in UNROUNDED
         return self.unit and rounds and not function._schema.is_mutable
 
     def change(self, out):
@@ -150,61 +135,3 @@ def rounding_uncertainty(evaluate, inputs, dtype):
             return evaluate(inputs), noise.patterns
 
     return over_draws(run, inputs, dtype)
-
-
-def rounding_uncertainty_of_numpy(evaluate, inputs, dtype, fell_back=lambda error: None):
-    """The same for an `evaluate` that computes with NumPy.
-
-    Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed, and
-    `fell_back(error)` is called with what was raised.
-    """
-    rng = np.random.default_rng(1)
-
-    def run(inputs, unit, noisy=True):
-        noise = Noise(unit, rng)
-        arrays = {name: array.astype(dtype) for name, array in inputs.items()}
-        values = evaluate({name: noise.array(array) for name, array in arrays.items()} if noisy else arrays)
-        return {name: np.array(value, np.float64) for name, value in values.items()}, noise.patterns
-
-    try:
-        return over_draws(run, inputs, dtype)
-    except Exception as error:
-        found = over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
-        fell_back(error)
-        return found
-
-
-def over_draws(run, inputs, dtype):
-    """The uncertainty from DRAWS of `run(inputs, unit) -> values, patterns`, with the inputs changed by one unit each time.
-
-    A run that switches a ReLU has another gradient, not a rounded one, and is drawn again.
-    """
-    rng, unit = np.random.default_rng(0), UNIT[dtype]
-    # Many small operations: threads would only wait for each other.
-    with threadpool_limits(1):
-        exact, patterns = run(inputs, 0)
-        largest, draws = {name: np.zeros(np.shape(value)) for name, value in exact.items()}, 0
-        for _ in range(ATTEMPTS):
-            changed = {name: array * (1 + 2 * unit * rng.choice([-1.0, 1.0], array.shape)) for name, array in inputs.items()}
-            values, switched = run(changed, unit)
-            if not same(switched, patterns):
-                continue
-            for name, value in values.items():
-                largest[name] = np.maximum(largest[name], np.abs(value - exact[name]))
-            draws += 1
-            if draws == DRAWS:
-                break
-    return {name: allowed(largest[name] if draws else np.inf, exact[name], unit) for name in exact}
-
-
-def same(ours, theirs):
-    """Whether two lists of boolean arrays are equal."""
-    pairs = zip(ours, theirs, strict=False)
-    return len(ours) == len(theirs) and all(a.shape == b.shape and bool((a == b).all()) for a, b in pairs)
-
-
-def allowed(change, value, unit):
-    """SAFETY times the change seen and the last digit of the value; infinity where either is not finite."""
-    with np.errstate(invalid="ignore"):
-        uncertainty = SAFETY * (change + unit * np.abs(value))
-    return np.where(np.isfinite(uncertainty), uncertainty, np.inf)

@@ -1,0 +1,104 @@
+"""What can be checked: the protocols of a subject and of a twin."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from gradcheck.derivations.estimate import Estimate
+
+Array = np.ndarray
+# Arrays by the name of their tensor.
+Arrays = Mapping[str, Array]
+# Called with the number of entries that one oracle has done since the last call.
+Advance = Callable[[int], None]
+
+ENTRYWISE = ("autograd", "complex-step", "central-difference")
+ORACLES = (*ENTRYWISE, "taylor")
+
+
+def no_progress(entries: int) -> None:
+    """An Advance that shows nothing."""
+
+
+class Case(NamedTuple):
+    """One cost (a network has several: one for each lambda): the claimed gradient, the reference's, and the rounding of either.
+
+    All are arrays by tensor; `forward` and `reference_forward` hold what the forward passes computed. Those of the reference
+    are None where there is no PyTorch to ask.
+    """
+
+    claimed: dict[str, Array]
+    reference: dict[str, Array] | None
+    forward: dict[str, Any]
+    reference_forward: dict[str, Any] | None
+    rounding: dict[str, Array]
+
+
+class Subject(Protocol):
+    """What `examine` checks: a pair as a black box, a network with its twin, a pair whose layers are known.
+
+    `dtype` is that of the claimed gradient, "float64" or "float32"; `parameters` are float64 arrays by tensor; `oracles` the
+    names of those that can be asked of it; `notes` sentences on what could not be done as it should. `switched` says that a
+    ReLU is active in `dtype` and not in float64, or the reverse: then no finite entry can fail.
+    """
+
+    name: str
+    dtype: str
+    switched: bool
+    notes: list[str]
+
+    @property
+    def parameters(self) -> dict[str, Array]: ...
+
+    @property
+    def oracles(self) -> tuple[str, ...]: ...
+
+    def evaluate(self) -> tuple[list[Case], list[str]]:
+        """Calls the code under test and the reference: the cases, and sentences on what is wrong with their form."""
+
+    def entries(self, tensor: str) -> Array:
+        """The flat indices of the entries to check, ascending."""
+
+    def estimate(self, oracle: str, tensor: str, entries: Array, advance: Advance) -> Estimate:
+        """What an oracle, other than autograd, says of the gradient at these entries."""
+
+    def directions(self, tensor: str) -> Array | None:
+        """Directions (D, entries of the tensor) over what a sample leaves out; None where every entry is looked at."""
+
+    def along(self, tensor: str, directions: Array) -> Estimate:
+        """The derivatives along `directions` (D, entries of the tensor)."""
+
+    def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
+        """`costs_along(direction, steps)` and the rounding error of a cost, for `taylor_test`, of the last case."""
+
+    def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
+        """The error of each kind of quotient at a ladder of steps, for the page."""
+
+    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+        """The likely bug of each failing tensor in a sentence; `truth` has the right gradients and their uncertainty."""
+
+
+class CostAndGradients(NamedTuple):
+    """What a twin answers to `cost_and_gradients(X, y, lam)`: logits (n, K), loss and cost, and dJ/d(parameter) by name.
+
+    A twin that computes no logits or loss of its own has None for them.
+    """
+
+    logits: Any
+    loss: Any
+    cost: Any
+    gradients: dict[str, Array]
+
+
+class Twin(Protocol):
+    """A whole network with its state, by hand or in PyTorch, as `check_network` asks it.
+
+    `cost_and_gradients` computes in training mode at X (n, d), y (n,), with one lambda a layer, and may change nothing.
+    """
+
+    def state(self) -> dict[str, Array]: ...
+
+    def load_state(self, state: dict[str, Array]) -> None: ...
+
+    def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients: ...

@@ -1,0 +1,178 @@
+"""A pair whose cost is that of a ReLU network: with its layers known, every entry is looked at, however many there are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.derivations.relu_forward import LOSSES, relu_chain
+from gradcheck.diagnosis.patterns import diagnose_pair
+from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
+from gradcheck.subject import Array, Case, CostAndGradients
+from gradcheck.subjects.black_box import PairSubject
+from gradcheck.subjects.network import NetworkSubject
+from gradcheck.subjects.pair import Calls
+from gradcheck.torch_if_there import torch_is_installed
+
+# Entries of each tensor at which the layers are compared with the pair's own cost.
+SAMPLE = 3
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The structure of a pair's cost: W1, b1, [gamma1, beta1], W2, ... with W (out, in), and a ReLU behind each but the last.
+
+    X (n, d) holds the inputs as rows, y (n,) the class of each. `loss` is "softmax" (with cross-entropy) or "sigmoid" (with
+    multiple binary cross-entropy), a mean over the rows; `lam` is lambda of the penalty lambda sum W**2, one number or one a
+    layer. Batch norm, where there is a gamma, divides by sqrt(var + eps). Biases, gamma and beta may be columns, (m, 1).
+    """
+
+    X: Any
+    y: Any
+    loss: str = "softmax"
+    lam: Any = 0.0
+    eps: float = 1e-5
+
+
+class LayeredSubject(NetworkSubject):
+    """The network that `layers` describe, with the pair's own gradient as the claimed one.
+
+    Where PyTorch is not installed there is no reference: the complex step is the exact oracle, rounding is measured on the
+    claimed gradient itself, and a diagnosis knows nothing of what flows through the network.
+    """
+
+    def __init__(self, name: str, calls: Calls, seed: int) -> None:
+        layers = calls.pair.layers
+        if not isinstance(layers, Layers):
+            raise UserError(f"layers is a {type(layers).__name__}; it has to be a Layers(X, y, ...)")
+        if calls.pair.reference is not None:
+            raise UserError("give `layers` or a `reference`, not both: the layers bring a PyTorch network along")
+        flat = {k: a if k.startswith("W") else a.reshape(-1) for k, a in calls.parameters.items()}
+        shapes = shapes_of_network(name, flat)
+        X, y = checked_data(layers, shapes, calls.dtype)
+        lam = checked_lambda(name, layers.lam, depth=sum(key.startswith("W") for key in shapes))
+        reference = None
+        if torch_is_installed():
+            from gradcheck.subjects.torch_relu_network import TorchReluNetwork
+
+            reference = TorchReluNetwork({key: flat[key] for key in shapes}, layers.loss, layers.eps)
+        chain = relu_chain({key: flat[key] for key in shapes}, X, y, layers.loss, layers.eps)
+        super().__init__(name, ClaimedTwin(calls, flat), reference, chain, y, [lam])
+        self.calls = calls
+        self.pair = PairSubject(name, calls, seed, budget=0)
+        if reference is None:
+            self.notes.append("NO AUTOGRAD: PyTorch is not installed; the complex step through the layers stands in for it")
+
+    def evaluate(self) -> tuple[list[Case], list[str]]:
+        """Also compares the layers with the cost itself, by plain differences at a few entries."""
+        cases, faults = super().evaluate()
+        faults = faults + self.pair.cost.faults
+        for tensor in self.parameters:
+            size = self.parameters[tensor].size
+            sample = self.pair.rng.choice(size, min(SAMPLE, size), replace=False)
+            directions = [self.pair.unit(tensor, entry) for entry in sample]
+            plain = self.pair.central_differences(tensor, directions, lambda count: None)
+            exact = self.estimate("complex-step", tensor, sample, lambda count: None).derivative
+            differs = np.abs(plain.derivative - exact) > 10 * plain.uncertainty + 1e-8 * np.abs(exact)
+            if differs.any():
+                worst = np.flatnonzero(differs[0])[0]
+                index = ", ".join(map(str, np.unravel_index(sample[worst], self.calls.parameters[tensor].shape)))
+                faults.append(
+                    f"cost is not that of its layers: by {tensor}[{index}] it changes by {plain.derivative[0, worst]:.6g}, "
+                    f"the network by {exact[0, worst]:.6g}"
+                )
+        return cases, faults
+
+    def rounding_of_claimed(self, broken: list[str]) -> dict[str, Array]:
+        rounding = self.pair.rounding(broken)
+        return {name: rounding[name].reshape(array.shape) for name, array in self.parameters.items()} | {
+            "cost": rounding["cost"]
+        }
+
+    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+        if self.reference is not None:
+            return super().diagnose(cases, truth, failing)
+        right = {tensor: derivative[0] for tensor, (derivative, _) in truth.items()}
+        uncertainty = {tensor: error for tensor, (_, error) in truth.items()}
+        return diagnose_pair(cases[0], right, uncertainty, self.parameters, failing)
+
+
+class ClaimedTwin:
+    """The pair's gradient behind the protocol of a twin; `parameters` are its parameters as the network has them."""
+
+    def __init__(self, calls: Calls, parameters: dict[str, Array]) -> None:
+        self.calls, self.parameters, self.dtype = calls, parameters, calls.dtype
+
+    def state(self) -> dict[str, Array]:
+        return self.parameters
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        for name, array in state.items():
+            self.parameters[name][...] = array
+
+    def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients:
+        """At the pair's own data; those that are given are the same."""
+        shapes = {name: array.shape for name, array in self.calls.parameters.items()}
+        gradients = {
+            name: gradient.reshape(self.parameters[name].shape) if gradient.shape == shapes.get(name) else gradient
+            for name, gradient in self.calls.claimed().items()
+        }
+        return CostAndGradients(None, None, self.calls.cost(self.calls.parameters), gradients)
+
+
+def shapes_of_network(name: str, parameters: dict[str, Array]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each parameter, in the order of the forward pass, of the network that has these weights.
+
+    Raises UserError where the weights are no network's, or where another parameter is missing, too many or misshapen.
+    """
+    depth = sum(key.startswith("W") for key in parameters)
+    weights = [parameters.get(f"W{layer}") for layer in range(1, depth + 1)]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, W in enumerate(weights, start=1):
+        if W is None or W.ndim != 2:
+            break
+        shapes[f"W{layer}"] = W.shape[0], W.shape[1] if layer == 1 else shapes[f"b{layer - 1}"][0]
+        vectors = ("b", "gamma", "beta") if "gamma1" in parameters and layer < depth else ("b",)
+        shapes |= {f"{kind}{layer}": (W.shape[0],) for kind in vectors}
+    else:
+        if depth:
+            check_shapes(name, parameters, shapes)
+            return shapes
+    raise UserError("layers: the parameters have to be W1 (out, in), b1, [gamma1, beta1], W2, ...")
+
+
+def check_shapes(name: str, parameters: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> None:
+    for key in sorted(shapes.keys() ^ parameters.keys()):
+        raise UserError(f"{key}: {'missing in' if key in shapes else 'not part of'} the state of {name}")
+    for key, shape in shapes.items():
+        if parameters[key].shape != shape:
+            raise UserError(f"{key}: shape {parameters[key].shape}, but {name} has {shape}")
+
+
+def checked_data(layers: Layers, shapes: dict[str, tuple[int, ...]], dtype: str) -> tuple[Array, Array]:
+    """X (n, d) and y (n,) of the layers. Raises UserError where they do not fit the network or its dtype."""
+    inputs, outputs = shapes["W1"][1], list(shapes.values())[-1][0]
+    if layers.loss not in LOSSES:
+        raise UserError(f"loss {layers.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
+    if not layers.eps > 0:
+        raise UserError(f"layers: eps is {layers.eps!r}; batch norm needs eps over 0")
+    X, y = np.ascontiguousarray(layers.X, np.float64), np.ascontiguousarray(layers.y)
+    if X.ndim != 2 or X.shape[1] != inputs or y.shape != (len(X),) or not y.size:
+        raise UserError(f"layers: X has shape {X.shape} and y {y.shape}; they have to be (n, {inputs}) and (n,)")
+    if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= outputs:
+        raise UserError(f"layers: y has to hold classes, integers from 0 to {outputs - 1}")
+    if "gamma1" in shapes and len(X) < 2:
+        raise UserError("layers: the network has batch norm, which needs at least 2 images in a batch")
+    if dtype == "float32" and (X.astype(np.float32) != X).any():
+        raise UserError("layers: the parameters are float32 and X is not; give both in one of them")
+    return X, y
+
+
+def checked_lambda(name: str, lam: Any, depth: int) -> tuple:
+    try:
+        return lambda_per_layer(lam, depth)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    except TypeError as error:
+        raise UserError(f"layers: lam is {lam!r}; it has to be a number, or one a layer") from error
