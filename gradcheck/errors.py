@@ -11,3 +11,8 @@ class UserError(ReportedError, ValueError):
     """A wrong argument or input."""
 
     exit_code = 2
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, on one line; its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

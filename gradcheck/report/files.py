@@ -5,11 +5,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from gradcheck.errors import UserError
 
 
-def check_writable(path):
+def check_writable(path: str | Path) -> None:
     """Raises UserError now where `write_json(path)` would fail later. "-" is standard output."""
     if path == "-":
         return
@@ -24,7 +25,7 @@ def check_writable(path):
         raise UserError(f"{path} can't be written ({error.strerror}); name a file in a folder that can") from error
 
 
-def write_json(path, result):
+def write_json(path: str | Path, result: Any) -> None:
     """Writes `result` to the file `path`, whole or not at all, or to standard output for "-"."""
     text = json.dumps(result, indent=1, allow_nan=False) + "\n"
     if path == "-":
@@ -33,7 +34,7 @@ def write_json(path, result):
     write_bytes(path, text.encode())
 
 
-def write_bytes(path, content):
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Writes the file under a temporary name and renames it: whoever looks sees the old one or the new one."""
     path = Path(os.path.realpath(path))
     partial = temporary(path)
@@ -47,5 +48,13 @@ def write_bytes(path, content):
             partial.unlink(missing_ok=True)
 
 
-def temporary(path):
+def make_folder(path: Path, advice: str) -> None:
+    """Makes the folder, and those above it, where it is not there. Raises UserError, which ends in `advice`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {path} can't be made ({error.strerror}); {advice}") from error
+
+
+def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
