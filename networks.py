@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
+from random_streams import Stream, random_stream
 
 LOSSES = ("softmax", "sigmoid")
 # Red, green, blue; rows; columns.
@@ -137,7 +138,7 @@ def initial_state(network, init="he", seed=0, bias_std=0.0):
 
     b is 0, or random with the standard deviation `bias_std`; the W of a seed are the same either way.
     """
-    rng, bias_rng = np.random.default_rng(seed), np.random.default_rng([seed, 4])
+    rng, bias_rng = np.random.default_rng(seed), random_stream(seed, Stream.INITIAL_BIASES)
     state = {}
     for name, shape in (network.parameter_shapes() | network.statistic_shapes()).items():
         if name.startswith("W"):
@@ -160,7 +161,7 @@ def moved_off_zeros(state, seed):
     To b, gamma, beta and the running mean comes noise of standard deviation 0.1; the running variance is scaled by up to
     a factor of 1.5 either way, and stays positive.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = random_stream(seed, Stream.OFF_ZEROS)
     moved = {name: array.astype(np.float64) for name, array in state.items()}
     for name, array in moved.items():
         if name.startswith("running_var"):

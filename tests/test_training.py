@@ -20,6 +20,7 @@ from lab.training.run_folder import RunFolder
 from lab.training.schedules import cyclical, step_decay
 from lab.training.settings import Settings, training_plan
 from networks import NAMED, Network, initial_state, nonzero_state
+from random_streams import Stream, random_stream
 
 
 @settings(max_examples=30)
@@ -219,7 +220,7 @@ def test_a_run_is_this_loop(tmp_path, options):
     n = 2000 // per_epoch
     start = initial_state(network, options.get("init", "he"), seed, options.get("init_bias", 0))
     twin = twins.training_twin("manual", network, start, "float64")
-    rng = np.random.default_rng([seed, 2])
+    rng = random_stream(seed, Stream.BATCHES)
     for t in range(45):
         if t % per_epoch == 0:
             order = rng.permutation(2000) if options.get("shuffle", True) else np.arange(2000)

@@ -8,6 +8,7 @@ import optuna
 
 from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
+from random_streams import Stream, random_stream
 
 SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc")
 WHOLE = ("width", "depth", "n_s")
@@ -79,7 +80,7 @@ def dimension(text):
 
 def coarse_points(space, count, seed):
     """`count` points, dicts by name: the first dimension's values evenly apart, those of the others too, in a random order."""
-    rng = np.random.default_rng([seed, 5])
+    rng = random_stream(seed, Stream.COARSE_POINTS)
     shares = np.linspace(0, 1, count)
     columns = [shares, *(rng.permutation(shares) for _ in space[1:])]
     return [{each.name: each.at(column[k]) for each, column in zip(space, columns, strict=True)} for k in range(count)]

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from random_streams import Stream, random_stream
+
 
 class Batch(NamedTuple):
     """`rows` (batch_size,) of the training part; `flipped` (batch_size,) bool, or None without flips."""
@@ -22,7 +24,7 @@ class Batches:
 
     def __init__(self, n, batch_size, per_epoch, seed, shuffle=True, flip=False):
         self.n, self.batch_size, self.per_epoch, self.shuffle, self.flip = n, batch_size, per_epoch, shuffle, flip
-        self._rng = np.random.default_rng([seed, 2])
+        self._rng = random_stream(seed, Stream.BATCHES)
         self.generator = self._rng.bit_generator.state
 
     def resume(self, update, generator):

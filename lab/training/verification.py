@@ -9,6 +9,7 @@ from gradcheck import ORACLES
 from lab import twins
 from lab.network_check import check_network
 from networks import moved_off_zeros
+from random_streams import Stream, random_stream
 
 # Entries of each tensor that the quick check takes.
 SAMPLE = 100
@@ -49,7 +50,7 @@ def verify(settings, state, X, y, device, advance):
 
 def draw_sample(network, seed):
     """The flat indices of the entries to check, by tensor."""
-    rng = np.random.default_rng([seed, 3])
+    rng = random_stream(seed, Stream.VERIFIED_ENTRIES)
     sizes = {name: int(np.prod(shape)) for name, shape in network.parameter_shapes().items()}
     return {name: np.sort(rng.choice(size, min(size, SAMPLE), replace=False)) for name, size in sizes.items()}
 
