@@ -6,7 +6,6 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from benchmarks.peers import Peers, network_cost
 from lab import twins
 from lab.cli import compare
 from lab.data import datasets
+from lab.network_check import draw_batch
 from manual import mlp
 from networks import NAMED, nonzero_state
 
@@ -30,7 +30,7 @@ class NetworkPlace:
         # Another for each layer, or the peers could not see a gradient that takes the lambda of a wrong one.
         self.lam = tuple(0.01 * layer for layer in range(1, network.depth + 1))
         images = datasets.load("synthetic", None, "45000", seed)
-        self.batch = compare.draw_batch(images, SimpleNamespace(batch_size=BATCH, seed=seed))
+        self.batch = draw_batch(images, BATCH, seed)
         self.manual, _ = twins.build(network, nonzero_state(network, seed=seed))
         tensors = [torch.from_numpy(array) for array in self.batch]
         self.peers = Peers(

@@ -4,8 +4,13 @@ import argparse
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 from gradcheck.errors import ReportedError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 # What a command says with its exit code; 2 is that it could not run.
 EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
@@ -14,19 +19,21 @@ EXIT_CODES = {"pass": 0, "fail": 1, "undecided": 3}
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line on stderr, with exit code 2."""
 
-    def __init__(self, description, examples):
+    def __init__(self, description: str, examples: str, prog: str | None = None) -> None:
         super().__init__(
+            prog=prog,
             description=description,
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+        raise AssertionError("exit does not return")
 
 
-def positive(text):
+def positive(text: str) -> float:
     """An argparse type: a number over 0."""
     try:
         number = float(text)
@@ -37,22 +44,22 @@ def positive(text):
     return number
 
 
-def whole_number(smallest, largest=2**32 - 1):
-    """An argparse type: a whole number from `smallest` to `largest`, by default the largest seed of NumPy's RandomState."""
+def whole_number(smallest: int, largest: int = 2**32 - 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `smallest` to `largest`, by default the largest seed of NumPy's RandomState."""
 
-    def parse(text):
+    def parse(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             number = smallest - 1
         if not smallest <= number <= largest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {smallest} to {largest}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {smallest} to {largest}")
         return number
 
     return parse
 
 
-def progress_bar(*columns):
+def progress_bar(*columns: "str | ProgressColumn") -> "Progress":
     """On stderr, so that standard output holds the result alone; gone when the work is done. `columns` precede the time."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -62,9 +69,12 @@ def progress_bar(*columns):
     return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
 
 
-def run(main):
-    """Calls `main(arguments) -> exit code` as a command: errors of the user in one line, Ctrl-C without a traceback."""
-    program = os.path.basename(sys.argv[0])
+def run(main: Callable[[list[str]], int], program: str | None = None) -> NoReturn:
+    """Calls `main(arguments) -> exit code` as a command: errors of the user in one line, Ctrl-C without a traceback.
+
+    `program` is its name in those lines, by default that of the file that runs.
+    """
+    program = program or os.path.basename(sys.argv[0])
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

@@ -4,6 +4,7 @@ import numpy as np
 
 import gradcheck
 from gradcheck import ORACLES, Chain
+from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
 from gradcheck.subject import no_progress
 from manual import layers
@@ -17,6 +18,15 @@ def check_network(
     network = reference.network
     chain, per_layer = chain_of(network, claimed.parameters, X, y), [lambda_per_layer(lam, network.depth) for lam in lams]
     return gradcheck.check_network(name, claimed, reference, chain, y, per_layer, oracles, advance, sample, seed, pictures)
+
+
+def draw_batch(images, n, seed):
+    """X (n, 3072) in float64 and y (n,): n images of the training part, drawn with the seed. Raises UserError."""
+    available = len(images.train.labels)
+    if n > available:
+        raise UserError(f"--batch-size {n} is over the {available:,} images of the training part")
+    rows = np.sort(np.random.default_rng(seed).choice(available, n, replace=False))
+    return images.normalise("train", rows=rows), images.train.labels[rows]
 
 
 def chain_of(network, parameters, X, y):

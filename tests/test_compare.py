@@ -228,20 +228,20 @@ def test_other_options(capsys):
 BAD = {
     "unknown network": (["three"], "unknown network 'three'"),
     "unknown oracle": (["--oracles", "autograd,magic"], "unknown oracle 'magic'"),
-    "no images": (["--batch-size", "0"], "'0' is not a whole number from 1"),
+    "no images": (["--batch-size", "0"], "'0' is not an integer from 1"),
     "too many images": (["--batch-size", "999999"], "over the 9,000 images"),
     "negative lambda": (["--lam", "-0.1"], "'-0.1' is not lambda"),
     "lambda that is no number": (["--lam", "nan"], "'nan' is not lambda"),
     "too many lambdas": (["two-layer", "--lam", "0.1,0.2,0.3"], "two-layer: lambda has 3 values, the network has 2 layers"),
     "one image and batch norm": (["three-layer-bn", "--batch-size", "1"], "needs at least 2 images"),
-    "layer without units": (["--hidden", "5,0"], "'0' is not a whole number from 1"),
+    "layer without units": (["--hidden", "5,0"], "'0' is not an integer from 1"),
     "names and sizes": (["two-layer", "--hidden", "5"], "either names or --hidden"),
     "loss without sizes": (["--loss", "sigmoid"], "give --hidden"),
     "JSON into nowhere": (["--json", "/nonexistent/x.json"], "/nonexistent/x.json can't be written"),
     "JSON over a folder": (["--json", "."], "is not a file that can be written"),
     "no folder": (["--data", "folder", "--data-dir", "/nonexistent"], "/nonexistent is not a folder"),
-    "negative seed": (["--seed", "-1"], "'-1' is not a whole number from 0"),
-    "seed too large": (["--seed", "5000000000"], "'5000000000' is not a whole number from 0 to 4294967295"),
+    "negative seed": (["--seed", "-1"], "'-1' is not an integer from 0"),
+    "seed too large": (["--seed", "5000000000"], "'5000000000' is not an integer from 0 to 4294967295"),
 }
 
 

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from gradcheck.report.page import LIMIT, NOT_CHECKED, NOT_FINITE, heat_map, page
+from gradcheck.report.page import LIMIT, NOT_CHECKED, NOT_FINITE, comparison_page, heat_map
 from lab.cli import compare
 from lab.output.reproduction_pages import page as reproduction_page
 from lab.output.search_page import search_page
@@ -97,7 +97,7 @@ def show(browser, tmp_path):
     """Opens a page of a result in a light window of 1280x900, or as asked."""
 
     def show(result, pictures, command=COMMAND, **screen):
-        return opened(page(result, pictures, command), **screen)
+        return opened(comparison_page(result, pictures, command), **screen)
 
     def opened(text, width=1280, height=900, scheme="light"):
         file = tmp_path / "page.html"

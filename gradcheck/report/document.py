@@ -13,7 +13,7 @@ import numpy as np
 FOLDER = Path(__file__).parent
 
 
-def document(body, scripts, title, data):
+def html_document(body, scripts, title, data):
     """The whole HTML document, to be written as UTF-8: no other script or style runs in it, and no request leaves it.
 
     `body` is the file of its body, `scripts` are those that run after elements.js, `data` is what they show.

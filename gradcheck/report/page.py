@@ -7,7 +7,7 @@ import base64
 
 import numpy as np
 
-from gradcheck.report.document import FOLDER, document
+from gradcheck.report.document import FOLDER, html_document
 from gradcheck.report.tables import ALONE
 
 SCRIPTS = ("plot.js", "heatmap.js", "detail.js", "page.js")
@@ -20,7 +20,7 @@ PER_DECADE, LIMIT, LARGEST, NOT_FINITE, NOT_CHECKED = 12, 126, 253, 254, 255
 MOST_ENTRIES = 4_000_000
 
 
-def page(result, pictures, command):
+def comparison_page(result, pictures, command):
     """The whole HTML document, to be written as UTF-8.
 
     `result` is the dict that the JSON file holds. `pictures` is a list parallel to its networks, of dicts by tensor name:
@@ -34,7 +34,9 @@ def page(result, pictures, command):
     ]
     levels = {"perDecade": PER_DECADE, "limit": LIMIT, "largest": LARGEST, "notFinite": NOT_FINITE, "notChecked": NOT_CHECKED}
     data = result | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}
-    return document(FOLDER / "page.html", [FOLDER / name for name in SCRIPTS], f"Gradient check: {result['verdict']}", data)
+    return html_document(
+        FOLDER / "page.html", [FOLDER / name for name in SCRIPTS], f"Gradient check: {result['verdict']}", data
+    )
 
 
 def heat_map(errors):

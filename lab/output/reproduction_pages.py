@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from gradcheck.report.document import document
+from gradcheck.report.document import html_document
 from gradcheck.report.files import write_bytes
 from gradcheck.report.tables import markdown
 from lab.output.reproduction import COLUMNS, VERDICTS, claims_of, counts, headline, rows_of
@@ -168,7 +168,7 @@ def page(contents, catalogue, figures, images):
             for each in figures
         ],
     }
-    return document(FOLDER / "reproduction.html", [FOLDER / "reproduction.js"], "The five reports again", data)
+    return html_document(FOLDER / "reproduction.html", [FOLDER / "reproduction.js"], "The five reports again", data)
 
 
 def about(content):

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib import style
 from rich.text import Text
 
-from gradcheck.report.document import document
+from gradcheck.report.document import html_document
 from lab.output.search import accuracy_figure, conclusion, curves_figure, drawn, format_point, names, remark
 
 FOLDER = Path(__file__).parent
@@ -27,7 +27,7 @@ def search_page(result, command):
     data = {key: result[key] for key in ("search", "candidates")}
     data |= {"word": word, "rest": rest, "names": names(result), "command": command, "facts": facts(result)}
     data |= {"remarks": [remark(result, k) for k in range(len(result["candidates"]))], "figures": figures(result)}
-    return document(FOLDER / "search.html", [FOLDER / "search.js"], f"Search: {network}", data)
+    return html_document(FOLDER / "search.html", [FOLDER / "search.js"], f"Search: {network}", data)
 
 
 def facts(result):
