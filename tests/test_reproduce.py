@@ -217,7 +217,7 @@ def test_list(quick, capsys, tmp_path):
         (("--pages", "000"), "--pages writes the pages of all that is there; name no experiment"),
         (("--pages", "--results", "nowhere"), "nowhere holds no results; run without --pages to make them"),
         (("--pages", "--list"), "--list and --pages are two commands; give one"),
-        (("--seeds", "0"), "argument --seeds: '0' is not a whole number from 1 to 4294967295"),
+        (("--seeds", "0"), "argument --seeds: '0' is not an integer from 1 to 4294967295"),
         (("000-fig3", "--data-dir", "README.md"), "README.md is not a folder"),
     ],
 )

@@ -352,7 +352,7 @@ def test_lambda_may_stay_where_it_is(capsys, tmp_path):
         (("--lam", "0..0.1"), "over 0"),
         (("--lam", "0.1"), "nothing to search"),
         (("--lam", ".."), "no range"),
-        (("--coarse", "1"), "whole number from 2"),
+        (("--coarse", "1"), "integer from 2"),
         (("--vary", "lambda=1e-3..1e-2"), "varied twice"),
         (("--vary", "depth=1..3", "--per-layer", "1,1"), "lambda has 2 values"),
         (("--storage", "sqlite:////nonexistent/study.db"), "can't be opened"),

@@ -477,7 +477,7 @@ def test_a_poor_learning_rate_finishes(capsys, out):
         (("two-layer", "--lr-min", "1"), "--lr-min is over --lr-max"),
         (("two-layer", "--lr-max", "nan"), "'nan' is not a number over 0"),
         (("two-layer", "--lr-max", "much"), "'much' is not a number over 0"),
-        (("two-layer", "--cycles", "0"), "'0' is not a whole number from 1"),
+        (("two-layer", "--cycles", "0"), "'0' is not an integer from 1"),
         (("two-layer", "--cycles", "1", "--epochs", "1"), "not allowed with argument"),
         (("two-layer", "--init", "she"), "neither he, xavier nor"),
         (("two-layer", "--init", "1e300"), "neither he, xavier nor"),
