@@ -1,4 +1,5 @@
-# `make verify` checks every gradient, `make test` runs the tests. Both make .venv first if it is not there.
+# `make verify` checks every gradient, `make test` runs the tests, `make lint` the linters. Each makes .venv first if it
+# is not there.
 PYTHON ?= python3
 
 .PHONY: verify test lint
@@ -12,6 +13,8 @@ test: .venv/installed
 lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
