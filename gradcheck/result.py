@@ -74,28 +74,33 @@ class Taylor(TypedDict):
     directions: list[TaylorDirection]
 
 
-# "pass" is no name of a class's field.
-TensorRow = TypedDict(
-    "TensorRow",
-    {
-        "name": str,
-        "shape": list[int],
-        "entries": int,
-        "checked": int,
-        "pass": int,
-        "kink": int,
-        "undecided": int,
-        "fail": int,
-        "verdict": Verdict,
-        "diagnosis": str | None,
-        "tie": Tie | None,
-        "alone": dict[str, int],
-        "sensitivity": float | None,
-        "oracles": dict[str, Comparison],
-        "directions": Directions | None,
-        "taylor": Taylor | None,
-    },
-)
+# "pass" can't be the name of a class's field.
+Passed = TypedDict("Passed", {"pass": int})
+
+
+class TensorRow(Passed):
+    """A tensor of the gradient: `entries` of which `checked` were decided, and how many of them pass, fail, or pass at a kink.
+
+    `diagnosis` is the likely bug in a sentence. `alone` counts the entries at which one derivation stands against the others:
+    "claimed", or an oracle. `sensitivity` is the smallest relative error that would have been seen in every entry.
+    `directions` is None where every entry was looked at, `taylor` where that test was not asked for.
+    """
+
+    name: str
+    shape: list[int]
+    entries: int
+    checked: int
+    kink: int
+    undecided: int
+    fail: int
+    verdict: Verdict
+    diagnosis: str | None
+    tie: Tie | None
+    alone: dict[str, int]
+    sensitivity: float | None
+    oracles: dict[str, Comparison]
+    directions: Directions | None
+    taylor: Taylor | None
 
 
 class NetworkResult(TypedDict):

@@ -1,0 +1,30 @@
+"""The JSON Schema of what `--json` writes, from the types in gradcheck/result.py. `python tests/write_schema.py` writes it.
+
+It stands in the wheel, so that programs that read results can validate them without Python.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import gradcheck
+from gradcheck.result import RunResult
+
+FILE = Path(gradcheck.__file__).parent / "report" / "schema.json"
+
+
+def schema_of_results() -> dict[str, Any]:
+    """The schema of a RunResult."""
+    (found,), definitions = msgspec.json.schema_components([RunResult], ref_template="#/$defs/{name}")
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "The result of gradcheck, as --json writes it"}
+    return about | found | {"$defs": definitions}
+
+
+def as_text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(as_text(schema_of_results()), encoding="utf-8")
