@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -180,19 +179,8 @@ def check_gradient(plan, images, device):
     """Whether no entry of the gradient is wrong, at the middle of the range: the check that comes before every training."""
     middle = {each.name: each.at(0.5) for each in plan.space}
     settings = settings_at(plan.base, middle, plan.factors)
-    return verified(Middle(settings, images, device))
-
-
-class Middle(NamedTuple):
-    """The candidate in the middle of the range, as `verified` wants a run."""
-
-    settings: Settings
-    images: datasets.Data
-    device: str
-
-    def verify(self, advance):
-        state = initial_state(self.settings.network, self.settings.init, self.settings.seed)
-        return verify_first_batch(self.settings, state, self.images, self.device, advance)
+    state = initial_state(settings.network, settings.init, settings.seed)
+    return verified(settings, lambda advance: verify_first_batch(settings, state, images, device, advance))
 
 
 def main(arguments):

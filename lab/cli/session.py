@@ -1,24 +1,30 @@
 """What commands that train share: the check of the gradient before it, and Ctrl-C."""
 
 import signal
+from collections.abc import Callable
 from contextlib import contextmanager
 
+from gradcheck import CheckResult
 from gradcheck.command import progress_bar
 from gradcheck.report.tables import comparison_summary, network_table, show
 from lab.output.training import verification_sentence
+from lab.training.settings import Settings
 
 
-def verified(started, quiet=False):
-    """Whether no entry of a run's gradient is wrong: said in a line unless `quiet`; shown as compare.py does where one is."""
-    if started.settings.verify == "off":
+def verified(settings: Settings, verify: Callable[[Callable[[int], None]], CheckResult]) -> bool:
+    """Whether no entry of the gradient is wrong: said in a line where it is right, shown as compare.py does where it is not.
+
+    `verify(advance)` checks the gradient of a training with these settings; it calls `advance(n)` after every n entries. With
+    `--verify off` it is not called, and a warning says so.
+    """
+    if settings.verify == "off":
         show("[bold yellow]--verify off: THE GRADIENT IS NOT VERIFIED; nothing says that this backward pass is right[/]")
         return True
     with progress_bar() as bar:
         task = bar.add_task("verifying the gradient", total=None)
-        result = started.verify(lambda entries: bar.advance(task, entries))
+        result = verify(lambda entries: bar.advance(task, entries))
     if result.verdict == "pass":
-        if not quiet:
-            show(f"[green]verified:[/] {verification_sentence(result.as_json())}")
+        show(f"[green]verified:[/] {verification_sentence(result.as_json())}")
         return True
     show(network_table(result.as_json()), *comparison_summary({"networks": [result.as_json()], **result.as_json()}))
     return result.verdict != "fail"

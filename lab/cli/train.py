@@ -72,7 +72,7 @@ def main(arguments):
     else:
         started = begin(given, folder)
         show(plan_sentence(started))
-        if not verified(started):
+        if not verified(started.settings, started.verify):
             print(f"{started.settings.network.name} is not trained: its gradient is wrong", file=sys.stderr)
             return EXIT_CODES["fail"]
         folder.write_settings(started.settings)
