@@ -21,7 +21,6 @@ SPLITS = {"small": (0.2, 0.2), "45000": (0.9, 0.1), "49000": (0.98, 0.02)}
 
 PARTS = ("train", "val", "test")
 NORMALISATIONS = ("train", "each-part", "each-file", "scalar")
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # CIFAR-10's training images are published in so many files.
 FILES = 5
 
