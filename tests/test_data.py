@@ -14,6 +14,7 @@ from torchvision.datasets import CIFAR10
 
 from gradcheck.errors import UserError
 from lab.data import cifar10, datasets, synthetic
+from lab.data.parts import Data, Part
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +79,8 @@ def test_normalisations(drawn, monkeypatch):
 
 
 def test_pixel_that_never_varies_becomes_zero():
-    part = datasets.Part(np.full((4, 3072), 7, np.uint8), np.zeros(4, np.int64))
-    X = datasets.Data(part, part, part, ("a",), part.images, 0).normalise("train")
+    part = Part(np.full((4, 3072), 7, np.uint8), np.zeros(4, np.int64))
+    X = Data(part, part, part, ("a",), part.images, 0).normalise("train")
     assert (X == 0).all()
 
 

@@ -19,7 +19,7 @@ from conftest import call
 from gradcheck.errors import UserError
 from lab import twins
 from lab.cli import search
-from lab.data.datasets import Data, Part
+from lab.data.parts import Data, Part
 from lab.searching import board as boards
 from lab.searching.board import Board, Job, open_storage
 from lab.searching.ranking import Candidate, as_good, noise, ranked

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 from gradcheck.report.files import write_bytes
+from lab.data.class_names import CIFAR10_CLASSES
 from lab.output.figures import COLOURS, RIGHT, WRONG
 from lab.output.reproduction import in_words, measured
 from networks import IMAGE_SHAPE
@@ -98,8 +99,6 @@ def with_legend(figure, panels):
 
 def weights(contents, column):
     """Each row of W1 as an image over its own full range, a row of images for each experiment; the NumPy twin's."""
-    from lab.data.cifar10 import CIFAR10_CLASSES
-
     figure = Figure(figsize=(11, 1.55 * len(contents)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(contents), 1))
     for part, content in zip(parts, contents, strict=True):

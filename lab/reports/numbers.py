@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from gradcheck.errors import UserError
-from lab.data.datasets import PARTS
+from lab.data.parts import PARTS
 
 QUANTITIES = ("accuracy", "loss", "cost")
 STATISTICS = ("final", "best", "top5", "escape")

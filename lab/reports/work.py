@@ -14,7 +14,7 @@ import numpy as np
 from gradcheck.errors import UserError
 from lab import twins
 from lab.data import datasets
-from lab.data.datasets import PARTS
+from lab.data.parts import PARTS
 from lab.training import checkpoint
 from lab.training.evaluation import BINS, true_class_histogram
 from lab.training.run import load_images, resolve_settings, verify_first_batch

@@ -5,6 +5,7 @@ import argparse
 from gradcheck.command import Parser, positive, whole_number
 from gradcheck.errors import UserError
 from lab.data import datasets
+from lab.data.parts import NORMALISATIONS
 from lab.options import NETWORK_OPTIONS, add_common_options, add_network_options, chosen_networks, lambdas
 from lab.training.settings import CHANGEABLE, IMPLEMENTATIONS, SCHEDULES, Settings
 from networks import NAMED, weight_std
@@ -43,7 +44,7 @@ def parse(arguments, kind=Parser):
     add("--augment", choices=("flip",), help="mirror each image left to right with probability 0.5")
     add("--no-shuffle", dest="shuffle", action="store_false", help="keep the order of the images in every epoch")
     by = "whose mean and deviation (train); each-file: a fifth, as CIFAR-10's files; scalar: one of each for all pixels"
-    add("--normalise", choices=datasets.NORMALISATIONS, help=by)
+    add("--normalise", choices=NORMALISATIONS, help=by)
     add("--init", type=initial, metavar="I", help="he, xavier (variance 1/fan_in), or a standard deviation (he)")
     add("--init-bias", type=positive, metavar="STD", help="standard deviation of the first biases (0: they start at 0)")
     add("--lam", type=lambdas, metavar="L[,L...]", help="lambda of the L2 penalty, or one a layer (0)")

@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.errors import UserError
 from lab import twins
 from lab.data import datasets
+from lab.data.parts import Part
 from lab.training import checkpoint
 from lab.training.batches import Batches
 from lab.training.checkpoint import Checkpoint
@@ -144,4 +145,4 @@ def load_images(settings):
     if settings.images > len(images.train.labels):
         raise UserError(f"--images {settings.images:,} is over the {len(images.train.labels):,} images of the training part")
     first = slice(settings.images)
-    return replace(images, train=datasets.Part(images.train.images[first], images.train.labels[first]))
+    return replace(images, train=Part(images.train.images[first], images.train.labels[first]))

@@ -5,7 +5,8 @@ from functools import partial
 from typing import NamedTuple
 
 from gradcheck.errors import UserError
-from lab.data.datasets import NORMALISATIONS, SOURCES, SPLITS
+from lab.data.datasets import SOURCES, SPLITS
+from lab.data.parts import NORMALISATIONS
 from lab.training.schedules import cyclical, step_decay
 from networks import Network
 
