@@ -1,14 +1,23 @@
-"""Threads of the libraries that compute: one where many small operations would only wait for each other."""
+"""Threads: on every core for large pieces, one where many small operations would only wait for each other."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import numpy as np
 
 from gradcheck.torch_if_there import imported_torch
 
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
 
 def one_blas_thread() -> AbstractContextManager:
-    """Inside, BLAS computes in one thread, where threadpoolctl is installed to tell it so; without it as BLAS likes."""
+    """Inside, BLAS computes in one thread, where threadpoolctl is installed; where it is not, in as many as BLAS chooses."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -29,3 +38,27 @@ def one_thread() -> Iterator[None]:
         finally:
             if threads > 1:
                 torch.set_num_threads(threads)
+
+
+def in_threads(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """`function(piece)` for all pieces, in order, on every core; meanwhile BLAS gets one thread in each."""
+    keep_freed_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with one_blas_thread(), ThreadPoolExecutor(cores) as pool:
+        # A few pieces ahead of the reader: of large networks there are hundreds of thousands.
+        waiting: deque[Future[Result]] = deque()
+        for piece in pieces:
+            if len(waiting) == 2 * cores:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, piece))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def keep_freed_memory() -> None:
+    """Frees one large block, so that the C library keeps the many temporaries to come instead of returning their pages.
+
+    glibc returns freed memory to the kernel above a threshold that rises to the largest block freed so far, 32 MiB at
+    most. Without this, every temporary of a piece faults its pages in again, and the complex step takes twice as long.
+    """
+    np.empty(31 << 20, np.uint8)

@@ -16,7 +16,7 @@ from conftest import call, narrow
 
 from benchmarks.bugs import BUGS
 from benchmarks.places import arguments
-from gradcheck.derivations import network_oracles
+from gradcheck.derivations import chain_differences
 from lab.cli import compare
 from lab.data import datasets
 from manual import layers, losses
@@ -202,8 +202,8 @@ def test_json_of_a_nan_is_valid(monkeypatch, capsys):
 
 
 def test_undecided_exits_with_3(monkeypatch, capsys):
-    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 1e-2)
-    monkeypatch.setattr(network_oracles, "RETRIES", 0)
+    monkeypatch.setattr(chain_differences, "CENTRAL_STEP", 1e-2)
+    monkeypatch.setattr(chain_differences, "RETRIES", 0)
     code, out, _ = call(compare.main, capsys, "--hidden", "4", "--oracles", "central-difference")
     assert code == 3
     assert "undecided" in out

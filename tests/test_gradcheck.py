@@ -10,9 +10,10 @@ from conftest import SMALL, Problem
 
 import gradcheck
 from gradcheck import verdict
-from gradcheck.derivations import network_oracles
-from gradcheck.derivations.estimate import CENTRAL_STEP, Tie
-from gradcheck.derivations.network_oracles import central_difference, complex_step
+from gradcheck.derivations import chain_differences
+from gradcheck.derivations.chain_complex_step import complex_step
+from gradcheck.derivations.chain_differences import central_difference
+from gradcheck.derivations.estimate import CENTRAL_STEP, OneSided
 from gradcheck.derivations.plain import difference_quotients
 from gradcheck.errors import UserError
 from gradcheck.guard import watch
@@ -107,14 +108,14 @@ def crossed_entries(problem, tensor, step):
             moved[tensor].ravel()[entry] += k * step
             again = Problem(problem.network, n=len(problem.X))
             again.manual.parameters = moved
-            changed |= any((a != b).any() for a, b in zip(again.chain.base[2][1:], problem.chain.base[2][1:], strict=True))
+            changed |= not again.chain.same_pattern(problem.chain)
         patterns.append(changed)
     return np.array(patterns)
 
 
 @pytest.mark.parametrize("name", ["relu", "bn"])
 def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
-    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 5e-3)
+    monkeypatch.setattr(chain_differences, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL[name], n=8)
     total = 0
     for tensor in p.chain.parameters:
@@ -130,12 +131,12 @@ def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
 
 
 def test_kinks_alone_are_settled_by_a_smaller_step(monkeypatch):
-    monkeypatch.setattr(network_oracles, "CENTRAL_STEP", 5e-3)
+    monkeypatch.setattr(chain_differences, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL["relu"], n=8)
     result = checked(p, oracles=("central-difference",))
     assert result.verdict == "pass"
     assert counts(result, "kink") > 0
-    monkeypatch.setattr(network_oracles, "RETRIES", 0)
+    monkeypatch.setattr(chain_differences, "RETRIES", 0)
     result = checked(p, oracles=("central-difference",))
     assert result.verdict == "undecided"
     assert counts(result, "undecided") > 0
@@ -183,7 +184,7 @@ def test_any_slope_of_the_relu_at_its_kink_is_right_and_no_other(oracles, share,
 def test_several_ties_have_both_conventions():
     """Two tied images that pull the same way: neither all active nor all inactive lies between the one-sided derivatives."""
     left, right, off = np.array([[1.0]]), np.array([[1.5]]), np.array([[0.5]])
-    tie = Tie(left, right, np.zeros((1, 1)))
+    tie = OneSided(left, right, np.zeros((1, 1)))
     hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
     for claimed, inside in hands.items():
         assert verdict.between(np.array([[claimed]]), tie, [off], 0.0) == (inside, not inside)
@@ -191,13 +192,13 @@ def test_several_ties_have_both_conventions():
 
 
 def test_tie_allows_for_the_rounding_of_hand():
-    tie, claimed = Tie(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
+    tie, claimed = OneSided(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
     assert verdict.between(claimed, tie, [], np.array([[1e-6]])) == (True, False)
     assert verdict.between(claimed, tie, [], np.array([[1e-8]])) == (False, True)
 
 
 def test_tie_with_one_side_unknown_judges_nothing():
-    tie, claimed = Tie(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
+    tie, claimed = OneSided(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
     assert verdict.between(claimed, tie, [], 0.0) == (False, False)
 
 

@@ -1,13 +1,15 @@
 """Central differences of a cost of which nothing is known, along one direction: with their own error, over kinks and at ties.
 
-J is a function of the step; where it can't be had it is not a number.
+J is a function of the step; where it cannot be computed it is not a number.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.derivations.estimate import EPS, SIGMAS
+from gradcheck.arrays import Array
+from gradcheck.derivations.estimate import EPS, ONE_SIDED_NOISE, SIGMAS
 
 # Steps to try, as multiples of a tensor's size. An odd factor, for parameters and kinks tend to be round numbers: a kink at
 # half a step leaves no third difference, nor does a sine whose period divides it.
@@ -16,11 +18,12 @@ LADDER = 10**-0.1234 * np.logspace(-1, -8, 15)
 ROUGH, SHRINK, RETRIES = 10, 8, 12
 # Derivatives from the left and the right that are less certain than this, relatively, say nothing.
 CERTAIN = 1e-2
-NO_TIE = (np.nan,) * 3
+
+Cost = Callable[[float], float]
 
 
-class Found(NamedTuple):
-    """A central difference: its uncertainty is `truncation` and `floor`, the rounding error, over the step."""
+class Difference(NamedTuple):
+    """A central difference at `step`: its uncertainty is `truncation` and `floor`, the rounding error, over the step."""
 
     uncertainty: float
     derivative: float
@@ -29,24 +32,43 @@ class Found(NamedTuple):
     floor: float
 
 
+class Slope(NamedTuple):
+    """A derivative over kinks and at ties: `crossed` says whether a kink lies within the step first used.
+
+    `left`, `right` and their uncertainty `slack` are the one-sided derivatives where a kink lies at step 0, and not numbers
+    where none does.
+    """
+
+    derivative: float
+    uncertainty: float
+    crossed: bool
+    left: float = np.nan
+    right: float = np.nan
+    slack: float = np.nan
+
+    def without_tie(self) -> "Slope":
+        """The same where the kink turns out to lie beside step 0."""
+        return self._replace(left=np.nan, right=np.nan, slack=np.nan)
+
+
 class Differences:
     """Of a cost that is `base` at step 0; `noise` is its rounding error; `in_steps` says that it is large, as of float32."""
 
-    def __init__(self, base, noise, in_steps=False):
+    def __init__(self, base: float, noise: float, in_steps: bool = False) -> None:
         self.base, self.noise, self.in_steps = base, noise, in_steps
 
-    def rounding(self, *costs):
-        """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, theirs is larger."""
+    def rounding(self, *costs: float) -> float:
+        """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, that of the others is larger."""
         return SIGMAS * max(self.noise, EPS * np.max(np.abs(costs)))
 
-    def at(self, J, step):
-        """The error comes from a third point of the stencil, see `oracles.py`."""
+    def at(self, J: Cost, step: float) -> Difference:
+        """The central difference; its error comes from a third point of the stencil, see `chain_differences.py`."""
         before, after, further = (J(k * step) for k in (-1, 1, 2))
         truncation = abs(further - 3 * after + 3 * self.base - before) / 3
         floor = self.rounding(before, after, further) / np.sqrt(2)  # of half a difference of two costs
-        return Found((truncation + floor) / step, (after - before) / (2 * step), step, truncation, floor)
+        return Difference((truncation + floor) / step, (after - before) / (2 * step), step, truncation, floor)
 
-    def best(self, J, steps):
+    def best(self, J: Cost, steps: Array) -> Difference:
         """At the first of `steps`, which fall, where rounding takes over from truncation: from there on it alone grows.
 
         A larger step can seem more certain, where the cost oscillates within it; so the next has to agree.
@@ -59,41 +81,41 @@ class Differences:
                 return last
         return found
 
-    def settled(self, J, step):
-        """Derivative, uncertainty, whether a kink was crossed at `step`, and the three of a `Tie`.
+    def slope(self, J: Cost, step: float) -> Slope:
+        """The derivative by central differences with `step`, or with smaller ones where that is too rough.
 
-        Where `step` is too rough, smaller ones are tried. Where a kink stays inside all of them it lies at 0.
+        Where a kink stays inside all of them it lies at 0, and the uncertainty is infinite.
         """
-        found = self.at(J, step)
+        first = self.at(J, step)
         if self.in_steps:
-            return found.derivative, max(found.uncertainty, SIGMAS * self.spread(J, step)), False, *NO_TIE
-        if found.truncation <= ROUGH * found.floor:
-            return found.derivative, found.uncertainty, False, *NO_TIE
+            return Slope(first.derivative, max(first.uncertainty, SIGMAS * self.spread(J, step)), False)
+        if first.truncation <= ROUGH * first.floor:
+            return Slope(first.derivative, first.uncertainty, False)
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
         smaller = self.at(J, step / SHRINK)
-        crossed = smaller.truncation > max(found.truncation / SHRINK**2, smaller.floor)
-        first, found = found, self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
+        crossed = smaller.truncation > max(first.truncation / SHRINK**2, smaller.floor)
+        best = self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
         # At a kink no step is more certain than another, until rounding covers it.
-        if found.truncation <= ROUGH * found.floor and (not crossed or found.uncertainty < first.uncertainty / ROUGH):
-            return found.derivative, found.uncertainty, crossed, *NO_TIE
+        if best.truncation <= ROUGH * best.floor and (not crossed or best.uncertainty < first.uncertainty / ROUGH):
+            return Slope(best.derivative, best.uncertainty, crossed)
         (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))
         slack = max(left_error, right_error)
+        found = Slope(best.derivative, np.inf, True, left, right, slack)
         tied = slack <= min(CERTAIN * max(abs(left), abs(right)), abs(right - left))
-        return found.derivative, np.inf, True, *((left, right, slack) if tied else NO_TIE)
+        return found if tied else found.without_tie()
 
-    def spread(self, J, step):
-        """How far the derivatives at this step, its half and its quarter lie apart, which is what the kinks inside them do."""
+    def spread(self, J: Cost, step: float) -> float:
+        """How far the derivatives at this step, its half and its quarter lie from each other, for the kinks inside them."""
         return np.ptp([self.at(J, step / share).derivative for share in (1, 2, 4)])
 
-    def one_sided(self, J, step):
+    def one_sided(self, J: Cost, step: float) -> tuple[float, float]:
         """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error, and the derivative."""
         best = np.inf, np.nan
         for h in step / float(SHRINK) ** np.arange(RETRIES):
             costs = [self.base, *(J(k * h) for k in (1, 2, 3))]
             truncation = abs(np.dot([-1, 3, -3, 1], costs)) / 3
-            # sqrt(11^2 + 18^2 + 9^2 + 2^2) / 6 = 3.8 of the noise of J.
             rounding = self.rounding(*costs)
-            error = (truncation + 3.8 * rounding) / abs(h)
+            error = (truncation + ONE_SIDED_NOISE * rounding) / abs(h)
             best = min(best, (error, np.dot([-11, 18, -9, 2], costs) / (6 * h)))
             if truncation <= rounding / np.sqrt(2):
                 break

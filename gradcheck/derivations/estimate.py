@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-EPS = np.finfo(np.float64).eps
+from gradcheck.arrays import Array
+
+EPS = float(np.finfo(np.float64).eps)
 
 # Far below the smallest number that could matter, far above the smallest float64: h^2 vanishes against 1, h does not.
 COMPLEX_STEP = 1e-100
@@ -15,13 +17,17 @@ CENTRAL_STEP = EPS ** (1 / 3)
 # The rounding error allowed, in standard deviations of the noise: one false alarm in 1e15 entries were it Gaussian.
 SIGMAS = 8
 
+# The root of the sum of squares of the coefficients of the one-sided difference (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h:
+# sqrt(11^2 + 18^2 + 9^2 + 2^2) / 6. Its rounding error is so many times that of J, over h.
+ONE_SIDED_NOISE = 3.8
 
-class Tie(NamedTuple):
+
+class OneSided(NamedTuple):
     """The derivatives from the left and from the right and their uncertainty, (cases, entries); not a number without a tie."""
 
-    left: np.ndarray
-    right: np.ndarray
-    slack: np.ndarray
+    left: Array
+    right: Array
+    slack: Array
 
 
 class Estimate(NamedTuple):
@@ -31,12 +37,12 @@ class Estimate(NamedTuple):
     first used, `tie` where it lies at the point itself (None where it does nowhere).
     """
 
-    derivative: np.ndarray
-    uncertainty: np.ndarray
-    crossed: np.ndarray
-    tie: Tie | None = None
+    derivative: Array
+    uncertainty: Array
+    crossed: Array
+    tie: OneSided | None = None
 
 
-def exactly(derivative):
-    """The Estimate of an oracle whose only error is rounding, measured elsewhere; derivative is (cases, entries)."""
+def exactly(derivative: Array) -> Estimate:
+    """The Estimate of an oracle whose only error is rounding, measured elsewhere; `derivative` is (cases, entries)."""
     return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))

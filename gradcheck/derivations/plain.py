@@ -1,13 +1,19 @@
-"""Differences one entry at a time, of any cost function: slow, simple, and knowing nothing of layers."""
+"""Differences one entry at a time, of any cost function: slow, simple, and without any knowledge of layers."""
+
+from collections.abc import Callable
 
 import numpy as np
 
+from gradcheck.arrays import Array, Arrays
 
-def difference_quotients(cost, parameters, step, offsets=(-1, 1)):
+
+def difference_quotients(
+    cost: Callable[[dict[str, Array]], float], parameters: Arrays, step: float, offsets: tuple[int, int] = (-1, 1)
+) -> dict[str, Array]:
     """(J(w + b step) - J(w + a step)) / ((b - a) step) at each entry, with (a, b) the offsets: (-1, 1) is central.
 
-    `cost(parameters)` returns a number, `parameters` is a dict of float64 arrays and is left as it was. Returns a dict of
-    arrays of the same shapes.
+    `cost(parameters)` returns a number, `parameters` are float64 arrays by name and are left as they were. Returns arrays of
+    the same names and shapes.
     """
     moved = {name: array.copy() for name, array in parameters.items()}
     quotients = {}
