@@ -30,10 +30,15 @@ def draw(runs, path):
         if all(shows_images(run.settings().network) for run in runs):
             figures["weights.png"] = weights(runs)
     for name, figure in figures.items():
-        drawn = io.BytesIO()
-        figure.savefig(drawn, dpi=120)
-        write_bytes(path / name, drawn.getvalue())
+        write_bytes(path / name, image_bytes(figure, "png"))
     return list(figures)
+
+
+def image_bytes(figure: Figure, format: str, dpi: int = 120) -> bytes:
+    """The figure as the content of an image file, "png" or "svg"."""
+    content = io.BytesIO()
+    figure.savefig(content, format=format, dpi=dpi)
+    return content.getvalue()
 
 
 def shows_images(network):
