@@ -14,9 +14,10 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.random_networks import draw
-from gradcheck.examine import ENTRYWISE, derivative_sizes, estimate, examine, no_progress, tensor_row
+from gradcheck.examine import examine_subject, tensor_checks
 from gradcheck.per_layer import lambda_per_layer
 from gradcheck.report.tables import markdown
+from gradcheck.subject import ENTRYWISE, no_progress
 from gradcheck.subjects.network import NetworkSubject
 from lab import twins
 from lab.network_check import chain_of
@@ -67,10 +68,7 @@ class Count(NamedTuple):
 def visible(subject):
     """By tensor, the smallest relative error that shows in each entry: infinite where it can carry none."""
     cases, _ = subject.evaluate()
-    entries = {tensor: np.arange(array.size) for tensor, array in subject.parameters.items()}
-    found = {t: {"autograd": estimate(subject, "autograd", t, every, cases, no_progress)} for t, every in entries.items()}
-    sizes = derivative_sizes(cases, found)
-    return {t: tensor_row(subject, t, entries[t], cases, found[t], sizes[t])[1] for t in entries}
+    return {name: check.visible_errors for name, check in tensor_checks(subject, ("autograd",), cases, no_progress).items()}
 
 
 def plant(subject, errors=ERRORS, entries=ENTRIES, tensors=None, seed=0):
@@ -95,7 +93,7 @@ def found(subject, claimed, tensor, entry, error, rng):
     sample = {name: rng.choice(size, min(OTHERS, size), replace=False) for name, size in sizes.items()}
     subject.sample = {name: np.union1d(some, [entry] if name == tensor else []).astype(int) for name, some in sample.items()}
     subject.claimed = Planted(claimed, tensor, entry, error)
-    result = examine(subject, ENTRYWISE)
+    result = examine_subject(subject, ENTRYWISE)
     wrong = [(row["name"], row["fail"]) for row in result.tensors if row["fail"]]
     if (result.verdict, result.faults, wrong) != ("fail", [], [(tensor, 1)]):
         return False

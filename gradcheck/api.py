@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import UserError
-from gradcheck.examine import examine
+from gradcheck.examine import examine_subject
 from gradcheck.faults import raised
 from gradcheck.guard import watch
 from gradcheck.report.sentences import failures
@@ -64,7 +64,7 @@ def check_pair(
     calls = Calls(pair)
     with watch(calls.guarded, calls.restore) as changed:
         subject = PairSubject(name, calls, seed, budget) if pair.layers is None else LayeredSubject(name, calls, seed)
-        result = examine(subject, oracles, advance, seed, pictures)
+        result = examine_subject(subject, oracles, advance, seed, pictures)
     return result.with_changed(changed)
 
 
@@ -131,7 +131,8 @@ def load_pair(path: str | Path) -> Pair:
     missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
-    return Pair(**{name: names.get(name) for name in Pair._fields})
+    found: dict[str, Any] = {name: names.get(name) for name in Pair._fields}
+    return Pair(**found)
 
 
 @contextmanager

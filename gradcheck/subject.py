@@ -1,15 +1,11 @@
 """What can be checked: the protocols of a subject and of a twin."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
+from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate
 
-Array = np.ndarray
-# Arrays by the name of their tensor.
-Arrays = Mapping[str, Array]
 # Called with the number of entries that one oracle has done since the last call.
 Advance = Callable[[int], None]
 

@@ -12,6 +12,7 @@ from gradcheck.errors import UserError
 from gradcheck.report.sentences import failures
 from gradcheck.subjects.black_box import PairSubject
 from gradcheck.subjects.pair import Calls, Pair
+from gradcheck.subjects.sampling import draw_sample
 from gradcheck.verdict import VERDICTS
 
 rng = np.random.default_rng(0)
@@ -278,7 +279,7 @@ def test_rounding_is_not_taken_for_a_kink():
         def J(h, drawn=drawn, noise=noise):
             return np.sin(1 + h) - np.sin(1) + drawn.setdefault(h, noise[len(drawn)])
 
-        derivative, uncertainty, crossed, *tie = differences.settled(J, 7e-4)
+        derivative, uncertainty, crossed, *tie = differences.slope(J, 7e-4)
         assert not crossed
         assert np.isnan(tie).all()
         assert abs(derivative - np.cos(1)) <= uncertainty < 1e-6
@@ -325,7 +326,7 @@ def test_a_slow_cost_is_sampled_and_says_how_much(cost):
 
 @pytest.mark.parametrize("cost", COSTS)
 def test_an_error_outside_the_sample_shows_along_the_directions(cost):
-    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(5e-4, COSTS[cost]), doubled)), budget=0.1).sample["w"]
+    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(5e-4, COSTS[cost]), doubled)), budget=0.1).sample.entries["w"]
     outside = np.setdiff1d(np.arange(3000), np.arange(3000)[chosen])[1000]
     result = sampled(cost, scaled(doubled, 1.01, np.unravel_index(outside, (60, 50))))
     assert result.verdict == "fail"
@@ -343,8 +344,8 @@ def test_an_error_in_the_sample_is_named():
 
 def test_the_same_seed_draws_the_same_sample():
     def samples(seed, budget):
-        subject = PairSubject("pair", Calls(Pair(BIG, COSTS["differences"], doubled)), seed)
-        return [subject.draw_sample(1e-3, budget, seed)["w"].tolist() for _ in range(2)]
+        sizes = {name: array.size for name, array in BIG.items()}
+        return [draw_sample(sizes, int(budget / 1e-3), seed).entries["w"].tolist() for _ in range(2)]
 
     # Whatever was drawn before, and where the machine is a little faster.
     first, again = samples(0, 0.2)

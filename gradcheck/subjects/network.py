@@ -6,19 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.derivations.chain import Chain
+from gradcheck.derivations.chain_complex_step import complex_step
+from gradcheck.derivations.chain_differences import central_difference
 from gradcheck.derivations.estimate import EPS, Estimate
-from gradcheck.derivations.network_oracles import central_difference, complex_step
 from gradcheck.derivations.sweep import quotients
 from gradcheck.diagnosis.network_patterns import Evidence, diagnose
 from gradcheck.errors import UserError
-from gradcheck.examine import examine
+from gradcheck.examine import examine_subject
 from gradcheck.faults import gradient_or_nan, misshapen, raised
 from gradcheck.guard import watch
 from gradcheck.per_layer import split_name
 from gradcheck.result import CheckResult
 from gradcheck.rounding.draws import SAFETY, UNIT
-from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Array, Case, CostAndGradients, Twin, no_progress
+from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Case, CostAndGradients, Twin, no_progress
 
 FORWARD = ("logits", "loss", "cost")
 
@@ -46,7 +48,7 @@ def check_network(
     """
     subject = NetworkSubject(name, claimed, reference, chain, y, lams, sample)
     with watch(subject.guarded, subject.restore) as changed:
-        result = examine(subject, oracles, advance, seed, pictures)
+        result = examine_subject(subject, oracles, advance, seed, pictures)
     return result.with_changed(changed)
 
 
@@ -65,7 +67,8 @@ class NetworkSubject:
     ) -> None:
         check_finite(chain.X)
         self.name, self.claimed, self.reference, self.y, self.sample = name, claimed, reference, y, sample
-        self.lams, self.dtype, self.notes = lams, str(claimed.dtype), []
+        self.lams, self.dtype = lams, str(claimed.dtype)
+        self.notes: list[str] = []
         self.X = chain.X.astype(self.dtype)  # (n, d)
         self.chain = chain.at(chain.parameters | {"X": self.X}, np.float64)
         self.parameters = self.chain.parameters
@@ -101,13 +104,13 @@ class NetworkSubject:
     def evaluate(self) -> tuple[list[Case], list[str]]:
         answers, faults = claimed_answers(self.claimed, self.X, self.y, self.lams, self.chain)
         if self.reference is None:
-            roundings, references = [self.rounding_of_claimed(faults)] * len(answers), [None] * len(answers)
-        else:
-            references = [self.reference.cost_and_gradients(self.chain.X, self.y, lam) for lam in self.lams]
-            loss_rounding = self.loss_rounding()
-            costs = [answer.cost for answer in references]
-            roundings = [self.with_penalty(loss_rounding, *each) for each in zip(self.lams, self.penalties, costs, strict=True)]
-        return [self.case(*each) for each in zip(answers, references, roundings, strict=True)], faults
+            rounding = self.rounding_of_claimed(faults)
+            return [self.case(answer, None, rounding) for answer in answers], faults
+        loss_rounding, cases = self.loss_rounding(), []
+        for answer, lam, penalty in zip(answers, self.lams, self.penalties, strict=True):
+            reference = self.reference.cost_and_gradients(self.chain.X, self.y, lam)
+            cases.append(self.case(answer, reference, self.with_penalty(loss_rounding, lam, penalty, reference.cost)))
+        return cases, faults
 
     def case(self, answer: CostAndGradients, reference: CostAndGradients | None, rounding: dict[str, Array]) -> Case:
         claimed = {tensor: gradient_or_nan(answer.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
@@ -172,7 +175,7 @@ class NetworkSubject:
             gained = lam * (2 * steps * (W * direction).sum() + steps**2 * (direction**2).sum())  # (steps,)
             return losses + (penalty + gained), crossed > 0
 
-        logits = np.abs(self.chain.base[1][-1]).max()
+        logits = np.abs(self.chain.logits).max()
         return costs_along, EPS * max(self.chain.loss_of_each.sum() + penalty, logits)
 
     def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
@@ -188,6 +191,7 @@ class NetworkSubject:
         signals, evidence = self.reference.signals(self.chain.X, self.y), []
         for case, lam in zip(cases, self.lams, strict=True):
             rounding = {tensor: float(np.max(case.rounding[tensor])) for tensor in self.parameters}
+            assert case.reference is not None  # where there are signals there is a reference
             evidence.append(Evidence(case.claimed, case.reference, rounding, self.parameters, lam, signals))
         return diagnose(evidence, failing)
 
@@ -206,7 +210,7 @@ def claimed_answers(
 
     Where the code under test raises, the sentence says so, and nothing it should have computed is a number.
     """
-    expected = chain.base[1][-1].shape  # (n, K)
+    expected = chain.logits.shape  # (n, K)
     try:
         answers = [claimed.cost_and_gradients(X, y, lam) for lam in lams]
     except Exception as error:

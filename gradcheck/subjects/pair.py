@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.errors import UserError
 from gradcheck.faults import raised
 from gradcheck.guard import Setter, bits, generators
 from gradcheck.rounding.draws import UNIT
 from gradcheck.rounding.holomorphic import watched
 from gradcheck.rounding.numpy_noise import Noise
-from gradcheck.subject import Array
 from gradcheck.torch_if_there import imported_torch, is_tensor
 
 
@@ -63,7 +63,7 @@ class Calls:
     def restore(self, differ: list[str], saved: dict[str, Array]) -> None:
         """Puts back the guarded arrays named in `differ`; `saved` holds all of them as they were."""
         for name in differ:
-            value = self.given.get(name, getattr(self.pair.layers, name, None))
+            value: Any = self.given.get(name, getattr(self.pair.layers, name, None))
             with contextlib.suppress(ValueError, RuntimeError):  # it was given another shape, or is read-only
                 if is_tensor(value):
                     value.detach()[...] = value.new_tensor(saved[name])

@@ -1,11 +1,15 @@
 """A pair's cost near its parameters: its value, how far rounding may move it, and what it is a step further."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
+from gradcheck.subjects.pair import Calls
 
 # How the note on points that cost refuses begins.
 LEFT_OUT = "POINTS LEFT OUT"
@@ -16,13 +20,13 @@ class Cost:
     large, as of float32; `seconds` is what a call takes; `faults` are sentences. What is not as it should be goes to `notes`.
     """
 
-    def __init__(self, calls, rng, notes):
+    def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
         self.faults = [f"cost changes its {name} in place" for name in calls.changed_by_cost(self.near(0.0))]
         self.base = self.at_parameters()
         self.noise, self.in_steps, self.seconds = self.rounding_error()
 
-    def at_parameters(self):
+    def at_parameters(self) -> float:
         """The cost, a finite number that is the same twice."""
         base = self.calls.cost(self.near(0.0))
         if isinstance(base, complex) or not np.isfinite(base):
@@ -32,7 +36,7 @@ class Cost:
             raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
         return base
 
-    def rounding_error(self):
+    def rounding_error(self) -> tuple[float, bool, float]:
         """The rounding error of the cost, whether it changes in steps, and the seconds that a call takes."""
         base, started = self.base, time.perf_counter()
         changes = [abs(self.or_nan(self.near(EPS)) - base) for _ in range(8)]
@@ -55,42 +59,42 @@ class Cost:
             self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
         return noise, in_steps, seconds
 
-    def near(self, distance):
+    def near(self, distance: float) -> dict[str, Array]:
         """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
         return {
             k: a + distance * np.where(a == 0, self.size(k), a) * self.rng.choice([-1.0, 1.0], a.shape)
             for k, a in self.parameters.items()
         }
 
-    def costs_on_a_line(self, distances):
+    def costs_on_a_line(self, distances: Array) -> Array:
         """The costs at these distances, as in `near`, in one direction."""
         up = {k: array - self.parameters[k] for k, array in self.near(1.0).items()}
         return np.array([self.or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
 
-    def noise_on_a_line(self, spacing):
+    def noise_on_a_line(self, spacing: float) -> float:
         """The rounding error of the cost from its third differences, see `oracles.py`; a kink takes part in three of 13."""
         third = np.diff(self.costs_on_a_line(spacing * np.arange(16)), 3)
         return np.quantile(np.abs(third), 0.75) / np.sqrt(20)
 
-    def jumps(self, distance):
+    def jumps(self, distance: float) -> bool:
         """Whether the cost jumps near this distance, where a flat minimum of a smooth one only bends."""
         costs = self.costs_on_a_line(distance * (1 - np.arange(16) / 128))
         return np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0)
 
-    def size(self, tensor):
+    def size(self, tensor: str) -> float:
         """A tensor's typical size, which its steps are multiples of."""
         return float(np.sqrt(np.mean(self.parameters[tensor] ** 2))) or 1.0
 
-    def moved(self, tensor, direction, step):
+    def moved(self, tensor: str, direction: Array, step: complex) -> dict[str, Array]:
         """Fresh arrays, with `step`, real or complex, times the direction added to a tensor."""
         dtype = complex if isinstance(step, complex) else float
         return {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
 
-    def along(self, tensor, direction):
+    def along(self, tensor: str, direction: Array) -> Callable[[complex], Any]:
         """The cost by a step along the direction in a tensor; not a number where cost can't say."""
         return lambda step: self.or_nan(self.moved(tensor, direction, step))
 
-    def or_nan(self, arrays):
+    def or_nan(self, arrays: dict[str, Array]) -> Any:
         try:
             return self.calls.cost(arrays)
         except UserError as error:

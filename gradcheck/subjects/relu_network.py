@@ -5,14 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.arrays import Array
+from gradcheck.derivations.estimate import SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
 from gradcheck.diagnosis.patterns import diagnose_pair
 from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
-from gradcheck.subject import Array, Case, CostAndGradients
-from gradcheck.subjects.black_box import PairSubject
+from gradcheck.subject import Case, CostAndGradients, no_progress
+from gradcheck.subjects.black_box import STREAM
 from gradcheck.subjects.network import NetworkSubject
 from gradcheck.subjects.pair import Calls
+from gradcheck.subjects.pair_oracles import PairOracles
+from gradcheck.subjects.pair_rounding import rounding_of_pair
 from gradcheck.torch_if_there import torch_is_installed
 
 # Entries of each tensor at which the layers are compared with the pair's own cost.
@@ -60,20 +64,21 @@ class LayeredSubject(NetworkSubject):
         chain = relu_chain({key: flat[key] for key in shapes}, X, y, layers.loss, layers.eps)
         super().__init__(name, ClaimedTwin(calls, flat), reference, chain, y, [lam])
         self.calls = calls
-        self.pair = PairSubject(name, calls, seed, budget=0)
+        self.rng = np.random.default_rng([seed, STREAM])
+        self.derive = PairOracles(calls, self.rng, notes=[])
         if reference is None:
             self.notes.append("NO AUTOGRAD: PyTorch is not installed; the complex step through the layers stands in for it")
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
         """Also compares the layers with the cost itself, by plain differences at a few entries."""
         cases, faults = super().evaluate()
-        faults = faults + self.pair.cost.faults
+        faults = faults + self.derive.cost.faults
         for tensor in self.parameters:
             size = self.parameters[tensor].size
-            sample = self.pair.rng.choice(size, min(SAMPLE, size), replace=False)
-            directions = [self.pair.unit(tensor, entry) for entry in sample]
-            plain = self.pair.central_differences(tensor, directions, lambda count: None)
-            exact = self.estimate("complex-step", tensor, sample, lambda count: None).derivative
+            sample = self.rng.choice(size, min(SAMPLE, size), replace=False)
+            directions = [self.derive.unit(tensor, entry) for entry in sample]
+            plain = self.derive.central_differences(tensor, directions, no_progress)
+            exact = self.estimate("complex-step", tensor, sample, no_progress).derivative
             differs = np.abs(plain.derivative - exact) > 10 * plain.uncertainty + 1e-8 * np.abs(exact)
             if differs.any():
                 worst = np.flatnonzero(differs[0])[0]
@@ -85,10 +90,9 @@ class LayeredSubject(NetworkSubject):
         return cases, faults
 
     def rounding_of_claimed(self, broken: list[str]) -> dict[str, Array]:
-        rounding = self.pair.rounding(broken)
-        return {name: rounding[name].reshape(array.shape) for name, array in self.parameters.items()} | {
-            "cost": rounding["cost"]
-        }
+        rounding = rounding_of_pair(self.calls, broken, self.notes)
+        found = {name: rounding[name].reshape(array.shape) for name, array in self.parameters.items()}
+        return found | {"cost": rounding.get("cost", np.zeros(())) + SIGMAS * self.derive.cost.noise}
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
         if self.reference is not None:

@@ -1,0 +1,39 @@
+"""What rounding may change in each entry of a pair's gradient."""
+
+import numpy as np
+
+from gradcheck.arrays import Array
+from gradcheck.faults import raised
+from gradcheck.rounding.numpy_noise import rounding_uncertainty_of_numpy
+from gradcheck.subjects.pair import Calls
+
+
+def rounding_of_pair(calls: Calls, broken: list[str], notes: list[str]) -> dict[str, Array]:
+    """The rounding uncertainty of the gradient by tensor, and that of the "cost" where a reference computes it.
+
+    Measured on the reference if there is one, so that a backward which loses digits shows; else on the claimed gradient itself,
+    unless it is `broken`. Where that raises beside the parameters nothing is known, and a note says so.
+    """
+    try:
+        with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
+            return measured(calls, broken, notes)
+    except Exception as error:
+        which = "reference" if calls.pair.reference is not None else "backward pass"
+        notes.append(f"ROUNDING UNKNOWN: beside the parameters the {which} raised {raised(error)}")
+        return {name: np.full(array.shape, np.inf) for name, array in calls.parameters.items()}
+
+
+def measured(calls: Calls, broken: list[str], notes: list[str]) -> dict[str, Array]:
+    inputs, dtype, has_reference = calls.parameters, calls.dtype, calls.pair.reference is not None
+    if broken and not has_reference:
+        return {name: np.zeros(array.shape) for name, array in inputs.items()}
+    if not has_reference and not calls.in_torch:
+        return rounding_uncertainty_of_numpy(calls.claimed, inputs, dtype, lambda error: notes.append(plain_arrays(error)))
+    from gradcheck.rounding.torch_noise import rounding_uncertainty
+
+    gradient = calls.reference if has_reference else calls.claimed
+    return rounding_uncertainty(lambda arrays: gradient(arrays, dtype), inputs, dtype)
+
+
+def plain_arrays(error: Exception) -> str:
+    return f"ROUNDING OF THE PARAMETERS ALONE: on arrays that round at random the backward pass raised {raised(error)}"
