@@ -51,8 +51,8 @@ def hidden_layers(kind):
     """S (n, m) of each hidden layer, and where it is active, of the first network without batch norm of this kind."""
     drawn = next(each for each in map(draw, range(1000)) if {kind, "no batch norm"} <= set(each.kinds))
     claimed, _ = drawn.twins()
-    _, S, active = chain_of(drawn.network, claimed.parameters, drawn.X, drawn.y).base
-    return S[1:-1], active[1:]
+    base = chain_of(drawn.network, claimed.parameters, drawn.X, drawn.y).base
+    return [base.S[layer] for layer in base.active], list(base.active.values())
 
 
 def test_special_networks_are_what_they_say():
