@@ -1,5 +1,6 @@
 """What a check finds: a CheckResult, and the forms of its JSON."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict
 
@@ -159,3 +160,8 @@ class CheckResult:
         found: Any = asdict(replace(self, pictures={}))
         del found["pictures"]
         return found
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number for JSON, which has none that is not finite: None stands for those."""
+    return float(value) if math.isfinite(value) else None

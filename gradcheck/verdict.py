@@ -1,7 +1,7 @@
 """From errors to verdicts: one for each entry, counts for each tensor, one word for a network and for a run.
 
 An entry agrees with an oracle when |claimed - reference| <= rounding + uncertainty: what floating-point rounding may do to that
-very entry (`rounding.py`), and the oracle's own error there. No tolerance is chosen by anybody. An entry is
+very entry (see `rounding/`), and the oracle's own error there. Nobody chooses a tolerance. An entry is
 
     fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient fails nothing
                that autograd and the complex step both confirm, and at an exact tie what lies between the one-sided
@@ -12,9 +12,14 @@ very entry (`rounding.py`), and the oracle's own error there. No tolerance is ch
     pass       otherwise
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from gradcheck.arrays import Array
+from gradcheck.derivations.estimate import OneSided
+from gradcheck.result import Comparison, TensorRow, Tie, Verdict, finite_or_none
 
 # For display alone: the relative error of an entry is taken against no less than its rounding divided by this, so that
 # 1e-30 against 2e-30, where all is rounding, does not read as an error of 0.3.
@@ -30,22 +35,37 @@ EXACT_ORACLES = ("autograd", "complex-step")
 VERDICTS = ("pass", "kink", "undecided", "fail")
 
 
-class Comparison(NamedTuple):
-    """Hand against one oracle, each (cases, entries): `absolute` and symmetric relative `error`, what was `allowed` of the
-    latter, the smallest relative error that would `show`, whether the oracle `decided`, and whether the two agree."""
+class Judgement(NamedTuple):
+    """The claimed gradient against one oracle, each (cases, entries).
 
-    absolute: np.ndarray
-    error: np.ndarray
-    allowed: np.ndarray
-    shows: np.ndarray
-    decided: np.ndarray
-    agrees: np.ndarray
+    `absolute` and symmetric relative `error`, what was `allowed` of the latter, the smallest relative error that would have
+    been `visible`, whether the oracle `decided`, and whether the two agree.
+    """
+
+    absolute: Array
+    error: Array
+    allowed: Array
+    visible: Array
+    decided: Array
+    agrees: Array
+
+    def over_allowed(self) -> Array:
+        """|claimed - reference| over what is allowed, (cases, entries); infinity where it is not finite."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            finite = np.where(self.absolute == 0, 0.0, self.error / self.allowed)
+            return np.where(np.isfinite(self.absolute), finite, np.inf)
 
 
-def compare(claimed, reference, uncertainty, rounding, resolved, size):
-    """Each entry of `claimed` against `reference`; all are (cases, entries), `size` may be (cases, 1).
+Judgements = Mapping[str, Judgement]
 
-    `size` is that of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing.
+
+def compare(
+    claimed: Array, reference: Array, uncertainty: Array, rounding: Array, resolved: float, size: Array | float
+) -> Judgement:
+    """Compares each entry of `claimed` with `reference`, which is known up to `uncertainty`; all are (cases, entries).
+
+    `rounding` is what rounding may change in `claimed`, `resolved` that of its dtype in RESOLVED. `size`, which may be
+    (cases, 1), is the size of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(claimed - reference)
@@ -58,17 +78,17 @@ def compare(claimed, reference, uncertainty, rounding, resolved, size):
         decided = (allowed <= DECISIVE * size) | ~finite | ((claimed == 0) & (reference == 0) & (uncertainty == 0))
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
-        shows = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
-        return Comparison(absolute, absolute / scale, allowed / scale, shows, decided, agrees)
+        visible = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
+        return Judgement(absolute, absolute / scale, allowed / scale, visible, decided, agrees)
 
 
-def between(claimed, tie, exact, rounding):
-    """Which entries lie at an exact tie: `claimed` (cases, entries) within what is right there in all cases, or beyond it.
+def judge_ties(claimed: Array, tie: OneSided, exact: Sequence[Array], rounding: Array | float) -> tuple[Array, Array]:
+    """Which entries at an exact tie are right there, and which are wrong: (entries,) each; the rest lies at no tie.
 
-    `tie` holds the one-sided derivatives `left`, `right` and their uncertainty `slack`, not a number where there is no tie;
-    `rounding` is that of `claimed`.
-    `exact` are the derivatives by the exact oracles, a list: where several ReLUs are tied, the two conventions, all inactive
-    (theirs) and all active (left + right - theirs), need not lie between the one-sided derivatives, and are right as well.
+    `claimed` (cases, entries) is right within the one-sided derivatives in all cases; `rounding` is what rounding may change
+    in it. `exact` are the derivatives by the exact oracles: where several ReLUs are tied, the two conventions, all inactive
+    (that of the oracle) and all active (left + right less that), need not lie between the one-sided derivatives, and are right
+    as well.
     """
     ends = [tie.left, tie.right]
     for derivative in exact:
@@ -80,36 +100,44 @@ def between(claimed, tie, exact, rounding):
     return inside.all(axis=0), (known & ~inside).any(axis=0)
 
 
-def beyond_tie(claimed, tie, outside, shape, entries):
-    """The first entry that is `outside` (entries,) of what is right at a tie, with both one-sided derivatives, or None."""
-    if not outside.any():
+def first_wrong_tie(claimed: Array, tie: OneSided, wrong: Array, shape: tuple[int, ...], entries: Array) -> Tie | None:
+    """The first entry that is `wrong` (entries,) at a tie, with both one-sided derivatives, or None.
+
+    For its index, `shape` is that of the tensor and `entries` (entries,) the flat indices of those compared.
+    """
+    if not wrong.any():
         return None
-    entry = outside.argmax()
+    entry = wrong.argmax()
     case = np.isfinite(tie.left[:, entry]).argmax()
-    index = [int(i) for i in np.unravel_index(entries[entry], shape)] if shape else []
-    sides = {"left": finite_or_none(tie.left[case, entry]), "right": finite_or_none(tie.right[case, entry])}
-    return {"index": index, "claimed": finite_or_none(claimed[case, entry])} | sides
+    return {
+        "index": index_of(entries[entry], shape),
+        "claimed": finite_or_none(claimed[case, entry]),
+        "left": finite_or_none(tie.left[case, entry]),
+        "right": finite_or_none(tie.right[case, entry]),
+    }
 
 
-def count(comparisons, crossed, inside, outside, switched=False):
-    """The verdicts of a tensor's entries, as a dict of counts; the worst over cases. `crossed`, `inside` and `outside`, of
-    `between`, are (entries,).
+def count_verdicts(
+    judgements: Judgements, crossed: Array, right_ties: Array, wrong_ties: Array, switched: bool = False
+) -> dict[str, int]:
+    """How many of a tensor's entries there are of each verdict, the worst of all cases.
 
-    `comparisons` is a dict by oracle. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
+    `judgements` are by oracle; `crossed` (entries,) says where a difference crossed a kink, `right_ties` and `wrong_ties`
+    (entries,) are those of `judge_ties`. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
     reverse: then no finite entry can fail. Where claimed and the exact oracles agree, a difference quotient that does not fails
     nothing: it is out of its depth if there are two of them, and leaves the entry undecided if there is one.
     """
-    confirms = {o: (c.decided & c.agrees).all(axis=0) for o, c in comparisons.items()}  # (entries,) each
-    wrong = {
-        o: (c.decided & ~c.agrees & (~np.isfinite(c.absolute) | (not switched))).any(axis=0) for o, c in comparisons.items()
-    }
-    exact = [oracle for oracle in EXACT_ORACLES if oracle in comparisons]
-    outvoted = np.all([confirms[oracle] for oracle in exact], axis=0) if exact else np.zeros(len(crossed), bool)
-    fail = np.any(list(wrong.values()), axis=0) & ~outvoted & ~inside | outside
-    settled = np.any(list(confirms.values()), axis=0) | inside
+    confirms = {oracle: (j.decided & j.agrees).all(axis=0) for oracle, j in judgements.items()}  # (entries,) each
+    can_fail = {oracle: ~np.isfinite(j.absolute) | (not switched) for oracle, j in judgements.items()}  # (cases, entries) each
+    wrong = [(j.decided & ~j.agrees & can_fail[oracle]).any(axis=0) for oracle, j in judgements.items()]  # (entries,) each
+    any_wrong, any_confirms = np.any(wrong, axis=0), np.any(list(confirms.values()), axis=0)  # (entries,) each
+    exact = [confirms[oracle] for oracle in EXACT_ORACLES if oracle in confirms]
+    outvoted = np.all(exact, axis=0) if exact else np.zeros(len(crossed), bool)  # (entries,)
+    fail = any_wrong & ~outvoted & ~right_ties | wrong_ties
+    settled = any_confirms | right_ties
     if len(exact) == 1:
         # One exact oracle against a difference that could decide: nobody is there to say which of them is out of its depth.
-        settled &= ~(outvoted & np.any(list(wrong.values()), axis=0))
+        settled &= ~(outvoted & any_wrong)
     masks = {
         "pass": ~fail & settled & ~crossed,
         "fail": fail,
@@ -119,95 +147,94 @@ def count(comparisons, crossed, inside, outside, switched=False):
     return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
 
 
-def visible_errors(comparisons, reference):
-    """The smallest relative error that would have shown in each entry, whichever oracle sees best, the worst of all cases.
+def visible_errors(judgements: Judgements, reference: Array) -> Array:
+    """The smallest relative error that would have been visible in each entry, by the best oracle, in the worst case.
 
     (entries,); infinity where no oracle could decide, or the derivative, `reference` (cases, entries), is 0 or all rounding.
     """
     with np.errstate(invalid="ignore"):
-        best = np.min([np.where(c.decided & np.isfinite(c.shows), c.shows, np.inf) for c in comparisons.values()], axis=0)
+        by_oracle = [np.where(j.decided & np.isfinite(j.visible), j.visible, np.inf) for j in judgements.values()]
+        best = np.min(by_oracle, axis=0)  # (cases, entries)
     # A case in which the derivative is exactly 0 says nothing of relative errors, unless it is so in all.
-    best = np.where(reference == 0, -1.0, best).max(axis=0)
+    best = np.where(reference == 0, -1.0, best).max(axis=0)  # (entries,)
     return np.where(best < 0, np.inf, best)
 
 
-def ratio(comparison):
-    """|claimed - reference| over what is allowed; infinity where it is not finite."""
-    c = comparison
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(np.isfinite(c.absolute), np.where(c.absolute == 0, 0.0, c.error / c.allowed), np.inf)
+def worst_over_allowed(judgements: Judgements) -> Array:
+    """|claimed - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,).
 
-
-def worst_ratio(comparisons):
-    """|claimed - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,)."""
-    ratios = np.concatenate([np.where(c.decided, ratio(c), np.nan) for c in comparisons.values()])
+    Not a number where no oracle could decide.
+    """
+    ratios = np.concatenate([np.where(j.decided, j.over_allowed(), np.nan) for j in judgements.values()])
     known = ~np.isnan(ratios)
     return np.where(known.any(axis=0), np.max(ratios, axis=0, where=known, initial=0), np.nan)
 
 
-def votes(derivatives, comparisons, rounding):
-    """Who stands alone against all others, as a dict of counts of entries, without those that never do.
+def count_alone(derivatives: Mapping[str, Array], judgements: Judgements, rounding: Array | float) -> dict[str, int]:
+    """At how many entries the claim, or one oracle, stands alone against all others; those that never do are left out.
 
-    `derivatives` and `comparisons` are dicts by oracle. Only exact derivations vote against claimed or each other; a difference
-    quotient is alone where it could decide, and disagrees with a claimed gradient that they confirm.
+    `derivatives` (cases, entries) and `judgements` are by oracle. Only exact oracles vote against the claim or each other; a
+    difference quotient is alone where it could decide, and disagrees with a claim that they confirm.
     """
     if not all(oracle in derivatives for oracle in EXACT_ORACLES):
         return {}
     first, second = (derivatives[oracle] for oracle in EXACT_ORACLES)
-    asked = (
-        comparisons[EXACT_ORACLES[0]].decided & comparisons[EXACT_ORACLES[1]].decided
-    )  # where a sample left one out, nobody votes
+    agrees_with_first, agrees_with_second = (judgements[oracle].agrees for oracle in EXACT_ORACLES)
+    # Where a sample left one out, nobody votes.
+    both_vote = judgements[EXACT_ORACLES[0]].decided & judgements[EXACT_ORACLES[1]].decided
     with np.errstate(invalid="ignore"):
-        oracles_agree = (np.abs(first - second) <= rounding) & asked
-    with_first, with_second = (comparisons[oracle].agrees for oracle in EXACT_ORACLES)
+        oracles_agree = (np.abs(first - second) <= rounding) & both_vote
     alone = {
-        "claimed": ~with_first & ~with_second & oracles_agree,
-        EXACT_ORACLES[0]: ~with_first & with_second & ~oracles_agree & asked,
-        EXACT_ORACLES[1]: with_first & ~with_second & ~oracles_agree & asked,
+        "claimed": ~agrees_with_first & ~agrees_with_second & oracles_agree,
+        EXACT_ORACLES[0]: ~agrees_with_first & agrees_with_second & ~oracles_agree & both_vote,
+        EXACT_ORACLES[1]: agrees_with_first & ~agrees_with_second & ~oracles_agree & both_vote,
     }
-    for oracle, c in comparisons.items():
+    for oracle, j in judgements.items():
         if oracle not in EXACT_ORACLES:
-            alone[oracle] = c.decided & ~c.agrees & with_first & with_second & asked
-    counts = {voter: int(where.any(axis=0).sum()) for voter, where in alone.items()}
-    return {voter: entries for voter, entries in counts.items() if entries}
+            alone[oracle] = j.decided & ~j.agrees & agrees_with_first & agrees_with_second & both_vote
+    counts = {name: int(where.any(axis=0).sum()) for name, where in alone.items()}
+    return {name: entries for name, entries in counts.items() if entries}
 
 
-def summary(comparison, claimed, reference, shape, entries):
+def summary(judgement: Judgement, claimed: Array, reference: Array, shape: tuple[int, ...], entries: Array) -> Comparison:
     """The worst errors over all decided entries and cases, as JSON has them: None stands for what is not finite.
 
     "worst" is the entry furthest past its tolerance, or nearest to it; for its index, `shape` is that of the tensor and
-    `entries` the flat indices of those compared.
+    `entries` (entries,) the flat indices of those compared.
     """
-    c = comparison
-    ratios = np.where(c.decided, ratio(c), -1.0)
-    at = np.unravel_index(ratios.argmax(), ratios.shape)
-    index = np.unravel_index(entries[at[1]], shape) if shape else ()
+    j = judgement
+    ratios = np.where(j.decided, j.over_allowed(), -1.0)
+    case, entry = np.unravel_index(ratios.argmax(), ratios.shape)
     return {
-        "max_abs_error": finite_or_none(np.max(c.absolute, where=c.decided, initial=0)),
-        "max_rel_error": finite_or_none(np.max(c.error, where=c.decided, initial=0)),
+        "max_abs_error": finite_or_none(np.max(j.absolute, where=j.decided, initial=0)),
+        "max_rel_error": finite_or_none(np.max(j.error, where=j.decided, initial=0)),
         "worst": {
-            "index": [int(i) for i in index],
-            "claimed": finite_or_none(claimed[at]),
-            "reference": finite_or_none(reference[at]),
-            "rel_error": finite_or_none(c.error[at]),
-            "allowed": finite_or_none(c.allowed[at]),
+            "index": index_of(entries[entry], shape),
+            "claimed": finite_or_none(claimed[case, entry]),
+            "reference": finite_or_none(reference[case, entry]),
+            "rel_error": finite_or_none(j.error[case, entry]),
+            "allowed": finite_or_none(j.allowed[case, entry]),
         },
     }
 
 
-def finite_or_none(value):
-    """A float for JSON, which has no others than finite ones."""
-    return float(value) if np.isfinite(value) else None
+def index_of(entry: int, shape: tuple[int, ...]) -> list[int]:
+    """The index of a flat `entry` in a tensor of `shape`, as JSON has it: empty for a scalar."""
+    return [int(place) for place in np.unravel_index(entry, shape)] if shape else []
 
 
-def of_tensor(row):
+def verdict_of_tensor(row: TensorRow) -> Verdict:
     """The verdict on a tensor from its row: of its entries, of the directions over what a sample left out, of Taylor."""
-    if any(part and part["fail"] for part in (row, row["directions"])) or (row["taylor"] or {}).get("verdict") == "fail":
+    directions, taylor = row["directions"], row["taylor"]
+    if row["fail"] or (directions and directions["fail"]) or (taylor and taylor["verdict"] == "fail"):
         return "fail"
-    return overall(verdict for verdict in VERDICTS if row[verdict])
+    counts = {"pass": row["pass"], "kink": row["kink"], "undecided": row["undecided"]}
+    return overall(verdict for verdict, count in counts.items() if count)
 
 
-def overall(verdicts):
+def overall(verdicts: Iterable[str]) -> Verdict:
     """One verdict for a whole: "fail" if any part fails, else "undecided" if any is, else "pass": a kink is verified."""
-    found = max(verdicts, key=VERDICTS.index)
-    return "pass" if found == "kink" else found
+    worst = max(verdicts, key=VERDICTS.index)
+    if worst == "fail":
+        return "fail"
+    return "undecided" if worst == "undecided" else "pass"

@@ -187,19 +187,19 @@ def test_several_ties_have_both_conventions():
     tie = OneSided(left, right, np.zeros((1, 1)))
     hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
     for claimed, inside in hands.items():
-        assert verdict.between(np.array([[claimed]]), tie, [off], 0.0) == (inside, not inside)
-    assert verdict.between(off, tie, [], 0.0) == (False, True)
+        assert verdict.judge_ties(np.array([[claimed]]), tie, [off], 0.0) == (inside, not inside)
+    assert verdict.judge_ties(off, tie, [], 0.0) == (False, True)
 
 
 def test_tie_allows_for_the_rounding_of_hand():
     tie, claimed = OneSided(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
-    assert verdict.between(claimed, tie, [], np.array([[1e-6]])) == (True, False)
-    assert verdict.between(claimed, tie, [], np.array([[1e-8]])) == (False, True)
+    assert verdict.judge_ties(claimed, tie, [], np.array([[1e-6]])) == (True, False)
+    assert verdict.judge_ties(claimed, tie, [], np.array([[1e-8]])) == (False, True)
 
 
 def test_tie_with_one_side_unknown_judges_nothing():
     tie, claimed = OneSided(*np.array([[[1.0]], [[np.nan]], [[1e-9]]])), np.array([[7.0]])
-    assert verdict.between(claimed, tie, [], 0.0) == (False, False)
+    assert verdict.judge_ties(claimed, tie, [], 0.0) == (False, False)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -252,7 +252,7 @@ def count(comparisons, crossed=None, **options):
     """The verdicts of entries none of which is at a tie."""
     entries = next(iter(comparisons.values())).agrees.shape[1]
     crossed = np.zeros(entries, bool) if crossed is None else crossed
-    return verdict.count(comparisons, crossed, *np.zeros((2, entries), bool), **options)
+    return verdict.count_verdicts(comparisons, crossed, *np.zeros((2, entries), bool), **options)
 
 
 def test_verdict_of_an_entry():
@@ -575,7 +575,7 @@ def test_who_stands_alone(claimed, oracles, alone, verdict_of_entry):
     claimed, none = np.array([[claimed]]), np.zeros((1, 1))
     derivatives = {oracle: np.array([[value]]) for oracle, value in (ORACLES_BY_HAND | oracles).items()}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.votes(derivatives, comparisons, 1e-15) == alone
+    assert verdict.count_alone(derivatives, comparisons, 1e-15) == alone
     assert count(comparisons)[verdict_of_entry] == 1
 
 
@@ -583,5 +583,5 @@ def test_nobody_votes_without_both_exact_oracles():
     claimed, none = np.array([[2.0]]), np.zeros((1, 1))
     derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.votes(derivatives, comparisons, 1e-15) == {}
+    assert verdict.count_alone(derivatives, comparisons, 1e-15) == {}
     assert count(comparisons)["fail"] == 1
