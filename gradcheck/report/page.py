@@ -4,11 +4,15 @@ Its parts stand in files of their own beside this one: page.html, page.css and t
 """
 
 import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.report.document import FOLDER, html_document
-from gradcheck.report.tables import ALONE
+from gradcheck.report.sentences import ALONE
+from gradcheck.result import RunResult, TensorRow
 
 SCRIPTS = ("plot.js", "heatmap.js", "detail.js", "page.js")
 
@@ -20,7 +24,7 @@ PER_DECADE, LIMIT, LARGEST, NOT_FINITE, NOT_CHECKED = 12, 126, 253, 254, 255
 MOST_ENTRIES = 4_000_000
 
 
-def comparison_page(result, pictures, command):
+def comparison_page(result: RunResult, pictures: Sequence[Mapping[str, Any]], command: str) -> str:
     """The whole HTML document, to be written as UTF-8.
 
     `result` is the dict that the JSON file holds. `pictures` is a list parallel to its networks, of dicts by tensor name:
@@ -29,17 +33,17 @@ def comparison_page(result, pictures, command):
     A tensor may be missing there. `command` is the command line that made the page.
     """
     networks = [
-        network | {"tensors": [_tensor(tensor, found.get(tensor["name"])) for tensor in network["tensors"]]}
+        dict(network) | {"tensors": [_tensor(tensor, found.get(tensor["name"])) for tensor in network["tensors"]]}
         for network, found in zip(result["networks"], pictures, strict=True)
     ]
     levels = {"perDecade": PER_DECADE, "limit": LIMIT, "largest": LARGEST, "notFinite": NOT_FINITE, "notChecked": NOT_CHECKED}
-    data = result | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}
+    data = dict(result) | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}
     return html_document(
         FOLDER / "page.html", [FOLDER / name for name in SCRIPTS], f"Gradient check: {result['verdict']}", data
     )
 
 
-def heat_map(errors):
+def heat_map(errors: Array) -> str:
     """The levels of `errors` (any shape), in base64; nan is "not checked"."""
     errors = np.asarray(errors, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -48,9 +52,9 @@ def heat_map(errors):
     return base64.b64encode(level.astype(np.uint8).tobytes()).decode("ascii")
 
 
-def _tensor(tensor, picture):
+def _tensor(tensor: TensorRow, picture: Mapping[str, Any] | None) -> dict[str, Any]:
     """A tensor's row with its pictures, and who stands alone in sentences."""
     picture = picture or {"errors": None, "sweep": None}
     drawn = picture["errors"] is not None and tensor["entries"] <= MOST_ENTRIES
     alone = [ALONE[voter].format(entries) for voter, entries in tensor["alone"].items()]
-    return tensor | {"alone": alone, "errors": heat_map(picture["errors"]) if drawn else None, "sweep": picture["sweep"]}
+    return dict(tensor) | {"alone": alone, "errors": heat_map(picture["errors"]) if drawn else None, "sweep": picture["sweep"]}

@@ -1,6 +1,11 @@
 """What a check found, in sentences, from the dict that the JSON file holds."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from gradcheck.arrays import Array
+from gradcheck.result import DirectionEntry, NetworkResult, TensorRow, Tie, WorstEntry
 
 # What it means that one derivation stands against the others, at so many entries.
 ALONE = {
@@ -11,13 +16,13 @@ ALONE = {
 }
 NO_PATTERN = "no known bug makes this pattern"
 NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
-# Entries that would not have shown even this relative error are told apart.
+# Entries that would not have shown even this relative error are counted by themselves.
 COARSE = 1e-6
 NOT_COMPARED = "nothing was compared: no oracle that was asked for applies (autograd needs a reference), or no gradient came"
 UNDECIDED = "no oracle was certain there, or the oracles disagree, or rounding switches a branch such as a ReLU"
 
 
-def failures(network):
+def failures(network: NetworkResult) -> list[str]:
     """A line for each thing that is wrong or undecided, and indented lines on how and why."""
     name, lines = network["name"], [f"fail: {network['name']}, {fault}" for fault in network["faults"]]
     wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
@@ -35,33 +40,35 @@ def failures(network):
     return lines
 
 
-def never_came(tensor):
-    return tensor["oracles"] and all(found["worst"]["claimed"] is None for found in tensor["oracles"].values())
+def never_came(tensor: TensorRow) -> bool:
+    """Whether no entry of the gradient is a number."""
+    return bool(tensor["oracles"]) and all(found["worst"]["claimed"] is None for found in tensor["oracles"].values())
 
 
-def what_failed(tensor):
+def what_failed(tensor: TensorRow) -> str:
     """ "W1, 3 of 12 entries, [0, 2] is 0.5, autograd says 0.25"."""
     directions, taylor = tensor["directions"], tensor["taylor"]
-    seen = [entries_of(tensor)] if tensor["fail"] else []
+    found = [entries_of(tensor)] if tensor["fail"] else []
     if directions and directions["fail"]:
         where = f": {both_values(directions['entry'], 'the derivative')}" if directions["entry"] else ""
-        seen.append(f"{directions['fail']} of {directions['checked']} random directions over all entries{where}")
-    if not seen and taylor and taylor["verdict"] == "fail":
-        seen.append("by the Taylor test")
-    return ", ".join([tensor["name"], *seen]) + worst_in_full(tensor)
+        found.append(f"{directions['fail']} of {directions['checked']} random directions over all entries{where}")
+    if not found and taylor and taylor["verdict"] == "fail":
+        found.append("by the Taylor test")
+    return ", ".join([tensor["name"], *found]) + worst_in_full(tensor)
 
 
-def entries_of(tensor):
+def entries_of(tensor: TensorRow) -> str:
     return f"{tensor['fail']:,} of {tensor['entries']:,} entries"
 
 
-def why_failed(tensor):
+def why_failed(tensor: TensorRow) -> Iterator[str]:
+    """Who disagrees with whom, and the likely bug."""
     yield from (ALONE[voter].format(entries) for voter, entries in tensor["alone"].items())
     all_known = tensor["checked"] == tensor["entries"] or not tensor["directions"]
     yield tensor["diagnosis"] or (NO_PATTERN if all_known else NOT_KNOWN)
 
 
-def worst_in_full(tensor):
+def worst_in_full(tensor: TensorRow) -> str:
     """The entry where the first oracle that disagrees disagrees most, with all digits: some bugs show only in the last ones."""
     for oracle, found in tensor["oracles"].items():
         worst = found["worst"]
@@ -70,30 +77,30 @@ def worst_in_full(tensor):
     return at_tie(tensor["tie"]) if tensor["tie"] else ""
 
 
-def at_tie(tie):
+def at_tie(tie: Tie) -> str:
     """The entry at an exact tie, such as a ReLU of exactly 0, that lies beyond its one-sided derivatives."""
     index, left, right = ", ".join(map(str, tie["index"])), scientific(tie["left"], 16), scientific(tie["right"], 16)
     return f", at an exact tie [{index}] is {scientific(tie['claimed'], 16)}, the one-sided derivatives are {left} and {right}"
 
 
-def both_values(entry, oracle):
+def both_values(entry: WorstEntry | DirectionEntry, oracle: str) -> str:
     index = ", ".join(map(str, entry["index"]))
     return f"[{index}] is {scientific(entry['claimed'], 16)}, {oracle} says {scientific(entry['reference'], 16)}"
 
 
-def scientific(value, digits=2):
+def scientific(value: float | None, digits: int = 2) -> str:
     """In scientific notation with so many digits; None is a number that is not finite."""
     return "not finite" if value is None else f"{value:.{digits - 1}e}"
 
 
-def sensitivity_sentence(shows, sampled):
-    """A sentence from the smallest relative error that would have shown in each entry; infinity where none would.
+def sensitivity_sentence(visible: Array, sampled: bool) -> str:
+    """A sentence from the smallest relative error that would have been seen in each entry; infinity where none would.
 
     `sampled` says that these are not all entries.
     """
-    fine, coarse, blind = shows[shows <= COARSE], (shows > COARSE) & (shows < 1), shows >= 1
+    fine, coarse, blind = visible[visible <= COARSE], (visible > COARSE) & (visible < 1), visible >= 1
     if coarse.sum() > fine.size:
-        fine, coarse = shows[shows < 1], np.zeros(0, bool)
+        fine, coarse = visible[visible < 1], np.zeros(0, bool)
     if not fine.size:
         return "no relative error would have shown: the derivatives are 0, or nothing but rounding"
     limit, half = float(fine.max()), float(np.median(fine))

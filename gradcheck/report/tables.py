@@ -1,13 +1,15 @@
 """The result of a comparison as tables in a terminal, from the dict that the JSON file holds."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from gradcheck.report.sentences import ALONE, failures, scientific
+from gradcheck.result import Comparison, ForwardRow, NetworkResult, RunResult, Taylor, TensorRow
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
 STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
@@ -17,7 +19,7 @@ TABLE_WIDTH, WIDEST = 80, 1000
 LONGEST_NAME = 24
 
 
-def show(*parts):
+def show(*parts: RenderableType) -> None:
     """Prints tables and marked-up sentences, in colour on a terminal, without the blanks that pad a line.
 
     Rendered first and printed then: rich itself answers a closed pipe with exit code 1.
@@ -36,13 +38,13 @@ def show(*parts):
     print("\n".join(line.rstrip() for line in rendered.get().splitlines()), flush=True)
 
 
-def comparison_summary(result):
+def comparison_summary(result: RunResult) -> Sequence[RenderableType]:
     """What stands below the tables of the networks: one row each, if there are several, and the verdict in a sentence."""
     networks = result["networks"]
     return ([summary_table(networks)] if len(networks) > 1 else []) + [conclusion(result)]
 
 
-def network_table(network):
+def network_table(network: NetworkResult) -> Table:
     """One row for each tensor and oracle: the worst entry, nearest to its tolerance or furthest past it."""
     table = table_with(
         f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
@@ -64,7 +66,7 @@ def network_table(network):
     return table
 
 
-def summary_table(networks):
+def summary_table(networks: Sequence[NetworkResult]) -> Table:
     """One row a network: the worst relative error of each oracle, and the verdict."""
     oracles = [oracle for oracle in SHORT if any(oracle in t["oracles"] for network in networks for t in network["tensors"])]
     table = table_with(
@@ -86,34 +88,42 @@ def summary_table(networks):
     return table
 
 
-def conclusion(result):
+def conclusion(result: RunResult) -> str:
     """The verdict of the run in a sentence; for a failure, which tensors failed and why; what was not done as it should."""
-    lines = []
-    for network in result["networks"]:
-        lines += [styled(f"{network['name']}: {note}", "note") for note in network["notes"]]
-        for line in failures(network):
-            verdict = line.split(":")[0]
-            lines.append(styled(line, verdict) if verdict in STYLE else escape(line))
-        lines += [escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"])]
+    lines = [line for network in result["networks"] for line in about_network(network)]
     tensors = [tensor for network in result["networks"] for tensor in network["tensors"]]
+    sampled = [tensor["directions"] for tensor in tensors if tensor["directions"]]
+    directions = f", and {sum(each['checked'] for each in sampled):,} random directions" if sampled else ""
+    total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
+    hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
+    verdict = styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"])
+    return "\n".join([*lines, *exceptions(tensors), verdict])
+
+
+def about_network(network: NetworkResult) -> Iterator[str]:
+    """Its notes, what failed and why, and what it would have caught, a line each."""
+    yield from (styled(f"{network['name']}: {note}", "note") for note in network["notes"])
+    for line in failures(network):
+        verdict = line.split(":")[0]
+        yield styled(line, verdict) if verdict in STYLE else escape(line)
+    yield from (escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"]))
+
+
+def exceptions(tensors: Sequence[TensorRow]) -> Iterator[str]:
+    """How many entries are verified although a difference disagrees, or crossed a kink; nothing where there are none."""
     outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
     if outvoted:
-        lines.append(f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}")
+        yield f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}"
     kinks = sum(tensor["kink"] for tensor in tensors)
     if kinks:
-        lines.append(
+        yield (
             f"kink: at {kinks:,} entries the difference stencil crossed a kink; they are verified by a smaller step, by "
             "another oracle, or lie between the one-sided derivatives"
         )
-    sampled = [tensor for tensor in tensors if tensor["directions"]]
-    directions = f", and {sum(t['directions']['checked'] for t in sampled):,} random directions" if sampled else ""
-    total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
-    hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
-    lines.append(styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"]))
-    return "\n".join(lines)
 
 
-def table_with(title, left, right):
+def table_with(title: str | None, left: Sequence[str], right: Sequence[str]) -> Table:
+    """An empty table: columns of text to the left, columns of numbers behind them."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
     table.title_style = "bold"
     for name in left:
@@ -123,7 +133,7 @@ def table_with(title, left, right):
     return table
 
 
-def worst_cells(found):
+def worst_cells(found: Comparison | ForwardRow) -> tuple[str, ...]:
     """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
     worst = found["worst"]
     index = ",".join(str(i) for i in worst["index"])
@@ -135,27 +145,29 @@ def worst_cells(found):
     )
 
 
-def taylor_cells(taylor):
+def taylor_cells(taylor: Taylor) -> tuple[str, ...]:
     """The slopes of the Taylor test in place of an error; 2 is what they should be."""
     slopes = [f"{each['slope']:.2f}" for each in taylor["directions"] if each["slope"] is not None]
     return f"slope {min(slopes)}" if slopes else "slope -", "", "", "", ""
 
 
-def taylor_reasons(network):
+def taylor_reasons(network: NetworkResult) -> list[str]:
     """Why the Taylor test of some tensors is inconclusive: a line for each reason."""
-    by_reason = {}
+    by_reason: dict[str | None, list[str]] = {}
     for tensor in network["tensors"]:
         if tensor["taylor"] and tensor["taylor"]["verdict"] == "inconclusive":
             by_reason.setdefault(tensor["taylor"]["reason"], []).append(tensor["name"])
     return [f"Taylor test inconclusive for {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
-def shortened(name):
+def shortened(name: str | None) -> str:
     """A name as a cell of a table, which shows no markup and leaves room for the other columns."""
-    return escape(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…") if name else name
+    if not name:
+        return ""
+    return escape(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
 
 
-def tensor_verdict(tensor):
+def tensor_verdict(tensor: TensorRow) -> list[str]:
     """The verdict, and on the next line how many entries it concerns."""
     verdict = tensor["verdict"]
     if verdict in ("fail", "undecided"):
@@ -165,21 +177,24 @@ def tensor_verdict(tensor):
     return [styled("pass", "pass"), *kinks]
 
 
-def verified(tensors):
+def verified(tensors: Sequence[TensorRow]) -> str:
     """ "154,160 of 154,160": entries that passed, of all."""
     return f"{sum(t['pass'] + t['kink'] for t in tensors):,} of {sum(t['entries'] for t in tensors):,}"
 
 
-def worst_error(found):
-    errors = [oracle["max_rel_error"] for oracle in found]
-    return "-" if not errors else scientific(None if None in errors else max(errors))
+def worst_error(found: Iterable[Comparison]) -> str:
+    """The largest relative error of several comparisons, - where there is none."""
+    errors = [comparison["max_rel_error"] for comparison in found]
+    finite = [error for error in errors if error is not None]
+    return "-" if not errors else scientific(max(finite) if len(finite) == len(errors) else None)
 
 
-def styled(text, verdict):
+def styled(text: str, verdict: str) -> str:
+    """Text in the colour of a verdict."""
     return f"[{STYLE[verdict]}]{escape(text)}[/]"
 
 
-def markdown(rows):
+def markdown(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows of text, the first of them the head, as a Markdown table."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
