@@ -4,13 +4,14 @@
 `torch.autograd.Function`, `check_network` checks a whole network.
 """
 
-from gradcheck.api import assert_gradients_match, check, check_pair, load_pair, of_function
+from gradcheck.api import assert_gradients_match, check, check_pair, of_function
 from gradcheck.derivations.chain import Chain
 from gradcheck.errors import UserError
 from gradcheck.result import CheckResult
 from gradcheck.subject import ENTRYWISE, ORACLES
 from gradcheck.subjects.network import check_network
 from gradcheck.subjects.pair import Pair
+from gradcheck.subjects.pair_file import load_pair
 from gradcheck.subjects.relu_network import Layers
 from gradcheck.verdict import overall
 

@@ -1,18 +1,14 @@
-"""The check of anyone's pair, as a function, as an assertion for tests, and from a file."""
+"""What `import gradcheck` offers: the check of a pair, as a function and as an assertion for tests."""
 
 import inspect
 import os
-import runpy
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
-from gradcheck.faults import raised
 from gradcheck.guard import watch
 from gradcheck.report.sentences import failures
 from gradcheck.result import CheckResult
@@ -36,10 +32,39 @@ def check(
     advance: Advance = no_progress,
     pictures: bool = False,
 ) -> CheckResult:
-    """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`; see `Pair` for these five.
+    """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`, at every entry.
 
-    `seed` draws samples and directions; `budget` are the seconds that the oracles may take before entries are sampled.
-    Returns a CheckResult, whose `verdict` is "pass", "fail" or "undecided". Raises UserError where the pair can't be checked.
+    Args:
+        parameters: arrays or tensors by name, float64 or float32, of any shape. They are not changed.
+        cost: from a dict like `parameters` to a single number. It also gets float64 and, where it takes them, complex arrays.
+        gradients: from a dict like `parameters` to a dict of the same names and shapes: what is claimed.
+        reference: the same cost in PyTorch, from a dict of float64 tensors to a scalar tensor; gives autograd's opinion.
+        layers: the structure of the cost, where it is that of a ReLU network; turns on the fast path and the full diagnosis.
+        name: what the result is called.
+        oracles: which derivations to ask, some of `ORACLES`.
+        seed: draws samples and random directions.
+        budget: seconds that the oracles may take before entries are sampled.
+        advance: called with the number of entries that one oracle has done since the last call.
+        pictures: fills those of the result, for the page.
+
+    Returns:
+        A CheckResult, whose `verdict` is "pass", "fail" or "undecided".
+
+    Raises:
+        UserError: the pair can't be checked: a parameter is empty or not finite, the cost is no number, ...
+
+    Example:
+        >>> import numpy as np
+        >>> X, t = np.eye(3), np.array([1.0, 2.0, 3.0])
+        >>> def cost(p):
+        ...     return ((X @ p["w"] - t) ** 2).mean()
+        >>> def gradients(p):
+        ...     return {"w": X.T @ (X @ p["w"] - t) / 3}
+        >>> result = check({"w": np.array([0.5, -1.0, 2.0])}, cost, gradients)
+        >>> result.verdict
+        'fail'
+        >>> result.tensors[0]["diagnosis"].split(" (")[0]
+        'w: it is multiplied by 1/2'
     """
     pair = Pair(parameters, cost, gradients, reference, layers)
     return check_pair(pair, name=name, oracles=oracles, seed=seed, budget=budget, advance=advance, pictures=pictures)
@@ -55,7 +80,14 @@ def check_pair(
     advance: Advance = no_progress,
     pictures: bool = False,
 ) -> CheckResult:
-    """As `check`, of a Pair."""
+    """As `check`, of a Pair, as `load_pair` and `of_function` make them.
+
+    Example:
+        >>> import numpy as np
+        >>> pair = Pair({"w": np.ones(3)}, lambda p: (p["w"] ** 3).sum(), lambda p: {"w": 3 * p["w"] ** 2})
+        >>> check_pair(pair, name="cubes").verdict
+        'pass'
+    """
     unknown = [oracles] if isinstance(oracles, str) else [oracle for oracle in oracles if oracle not in ORACLES]
     if unknown:
         raise UserError(f"oracles has {unknown[0]!r}; it has to be a list of {', '.join(ORACLES)}")
@@ -69,13 +101,38 @@ def check_pair(
 
 
 def of_function(function: Any, inputs: dict[str, Any], seed: int = 0) -> Pair:
-    """The Pair of a `torch.autograd.Function`, its backward against its own forward.
+    """The Pair of a `torch.autograd.Function`: its backward is claimed to be the gradient of its own forward.
 
-    `inputs` is a dict of its arguments in their order, tensors on any device and whatever else it takes. The parameters are
-    the floating tensors that require a gradient, or all floating tensors if none does. The cost is the sum of the outputs times
-    random numbers, drawn with `seed`. The reference is autograd through `forward` itself, called with a stand-in for `ctx`;
-    where autograd cannot see through it (a kernel, NumPy inside), there is none. A backward that returns None says 0. Raises
-    UserError where there is no parameter, where no output can be differentiated, or where the forward raises.
+    The cost is the sum of the outputs times random numbers. The reference is autograd through `forward` itself, called with a
+    stand-in for `ctx`; where autograd cannot see through it (a kernel, NumPy inside), there is none. A backward that returns
+    None says 0.
+
+    Args:
+        function: the class, a subclass of `torch.autograd.Function`.
+        inputs: its arguments by name, in their order: tensors on any device, and whatever else it takes. The parameters are the
+            floating tensors that require a gradient, or all floating tensors if none does.
+        seed: draws the random numbers.
+
+    Returns:
+        A Pair: `check(*of_function(...))` checks it.
+
+    Raises:
+        UserError: there is no parameter, no output can be differentiated, or the forward raises.
+
+    Example:
+        >>> import torch
+        >>> class Square(torch.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         ctx.save_for_backward(x)
+        ...         return x * x
+        ...
+        ...     @staticmethod
+        ...     def backward(ctx, dout):
+        ...         (x,) = ctx.saved_tensors
+        ...         return 2 * x * dout
+        >>> check(*of_function(Square, {"x": torch.linspace(1, 2, 5, dtype=torch.float64)})).verdict
+        'pass'
     """
     from gradcheck.subjects.function import pair_of_function
 
@@ -92,9 +149,24 @@ def assert_gradients_match(
     seed: int = 0,
     budget: float = BUDGET,
 ) -> CheckResult:
-    """Raises AssertionError unless `check` of the same arguments passes; returns its CheckResult.
+    """`check` as an assertion, for tests.
 
-    The message has each wrong tensor with an entry, both values, the oracle, the likely bug, and a line that runs it again.
+    Args:
+        parameters, cost, gradients, reference, layers, seed, budget: those of `check`.
+
+    Returns:
+        The CheckResult, which passes.
+
+    Raises:
+        AssertionError: the gradient is wrong, or could not be verified. The message has each wrong tensor with an entry, both
+            values, the oracle, the likely bug, and a line that runs it again.
+        UserError: the pair can't be checked.
+
+    Example:
+        >>> import numpy as np
+        >>> result = assert_gradients_match({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), lambda p: {"w": 2 * p["w"]})
+        >>> result.verdict
+        'pass'
     """
     __tracebackhide__ = True
     result = check(parameters, cost, gradients, reference, layers, seed=seed, budget=budget)
@@ -113,42 +185,3 @@ def run_again(caller: inspect.FrameInfo, seed: int) -> str:
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     command = ["-m", "pytest", test] if test else [caller.filename]
     return f"run it again: {shlex.join(['python', *command])}  # {Path(caller.filename).name} line {caller.lineno}, seed={seed}"
-
-
-def load_pair(path: str | Path) -> Pair:
-    """The Pair that a file defines. The file is run, with the rights of whoever asks for it.
-
-    Raises UserError where it is missing, raises itself, or lacks a name.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; --pair takes a Python file with parameters, cost and gradients")
-    try:
-        with imports_from(path.parent.resolve()):
-            names = runpy.run_path(str(path), run_name=path.stem)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{path} can't be run: {raised(error)}") from error
-    missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
-    if missing:
-        raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
-    found: dict[str, Any] = {name: names.get(name) for name in Pair._fields}
-    return Pair(**found)
-
-
-@contextmanager
-def imports_from(folder: Path) -> Iterator[None]:
-    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has."""
-    own = {path.stem for path in (*folder.glob("*.py"), *(init.parent for init in folder.glob("*/__init__.py")))}
-    hidden = {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in own and folder not in Path(getattr(module, "__file__", None) or "/").parents
-    }
-    for name in hidden:
-        del sys.modules[name]
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.update(hidden)

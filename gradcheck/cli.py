@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from gradcheck.api import check_pair, load_pair
+from gradcheck.api import check_pair
 from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, run, whole_number
 from gradcheck.errors import UserError
 from gradcheck.report.files import check_writable, write_bytes, write_json
 from gradcheck.result import CheckResult, RunResult
 from gradcheck.subject import ORACLES, Advance
 from gradcheck.subjects.black_box import BUDGET
+from gradcheck.subjects.pair_file import load_pair
 from gradcheck.verdict import overall
 
 DESCRIPTION = "Compare a claimed gradient with independent derivations of it, at every entry, and name the bug."

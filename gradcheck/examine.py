@@ -104,7 +104,7 @@ def diagnose(subject: Subject, cases: list[Case], checks: Mapping[str, TensorChe
 
 def sensitivity(rows: Mapping[str, TensorRow], checks: Sequence[TensorCheck]) -> str:
     """A sentence on the smallest error that would have been seen."""
-    visible = [check.visible_errors for check in checks if check.comparisons]
+    visible = [check.visible_errors for check in checks if check.judgements]
     sampled = any(row["directions"] for row in rows.values())
     return sensitivity_sentence(np.concatenate(visible), sampled) if visible else NOT_COMPARED
 

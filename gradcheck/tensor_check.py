@@ -11,7 +11,7 @@ from gradcheck import verdict
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, OneSided
 from gradcheck.derivations.taylor import taylor_test, unit_directions
-from gradcheck.result import DirectionEntry, Directions, Taylor, TensorRow
+from gradcheck.result import DirectionEntry, Directions, Taylor, TensorRow, finite_or_none
 from gradcheck.subject import Case, Subject
 
 
@@ -42,7 +42,7 @@ class TensorCheck:
         return np.array([np.ravel(each[self.tensor])[self.entries] for each in arrays], np.float64)
 
     @cached_property
-    def comparisons(self) -> dict[str, verdict.Comparison]:
+    def judgements(self) -> dict[str, verdict.Judgement]:
         """The claimed gradient against each oracle."""
         return {
             oracle: verdict.compare(self.claimed, found.derivative, found.uncertainty, self.rounding, self.resolved, self.size)
@@ -61,9 +61,9 @@ class TensorCheck:
     @cached_property
     def visible_errors(self) -> Array:
         """The smallest relative error that would have been seen in each entry, (entries,)."""
-        if not self.comparisons:
+        if not self.judgements:
             return np.full(len(self.entries), np.inf)
-        return verdict.visible_errors(self.comparisons, self.best)
+        return verdict.visible_errors(self.judgements, self.best)
 
     def row(self, with_taylor: bool, seed: int) -> TensorRow:
         """The row of the result, without a diagnosis; `seed` draws the directions of the Taylor test."""
@@ -77,34 +77,34 @@ class TensorCheck:
             "checked": sum(counts.values()) - counts["undecided"],
             **counts,
             "diagnosis": None,
-            "tie": None if tie is None else verdict.beyond_tie(self.claimed, tie, outside, self.shape, self.entries),
-            "alone": verdict.votes(self.derivatives, self.comparisons, self.rounding),
-            "sensitivity": verdict.finite_or_none(np.max(visible, where=np.isfinite(visible), initial=0) or np.inf),
+            "tie": None if tie is None else verdict.first_wrong_tie(self.claimed, tie, outside, self.shape, self.entries),
+            "alone": verdict.count_alone(self.derivatives, self.judgements, self.rounding),
+            "sensitivity": finite_or_none(np.max(visible, where=np.isfinite(visible), initial=0) or np.inf),
             "oracles": {
-                oracle: verdict.summary(comparison, self.claimed, self.derivatives[oracle], self.shape, self.entries)
-                for oracle, comparison in self.comparisons.items()
+                oracle: verdict.summary(judgement, self.claimed, self.derivatives[oracle], self.shape, self.entries)
+                for oracle, judgement in self.judgements.items()
             },
             "directions": self._along_directions(),
             "taylor": None,
         }
         if with_taylor:
             row["taylor"] = self._along_taylor(row, seed)
-        return row | {"verdict": verdict.of_tensor(row)}
+        return row | {"verdict": verdict.verdict_of_tensor(row)}
 
     def _tie(self) -> tuple[OneSided | None, Array, Array]:
         """The one-sided derivatives where there are some, and which entries (entries,) lie between them, and which beyond."""
         for found in self.estimates.values():
             if found.tie is not None:
                 exact = [self.derivatives[oracle] for oracle in verdict.EXACT_ORACLES if oracle in self.estimates]
-                return found.tie, *verdict.between(self.claimed, found.tie, exact, self.rounding)
+                return found.tie, *verdict.judge_ties(self.claimed, found.tie, exact, self.rounding)
         return None, np.zeros(len(self.entries), bool), np.zeros(len(self.entries), bool)
 
     def _counts(self, inside: Array, outside: Array) -> dict[str, int]:
         """How many entries there are of each verdict."""
-        if not self.comparisons:
+        if not self.judgements:
             return dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(self.entries)}
         crossed = np.any([found.crossed for found in self.estimates.values()], axis=0)  # (entries,)
-        return verdict.count(self.comparisons, crossed, inside, outside, self.subject.switched)
+        return verdict.count_verdicts(self.judgements, crossed, inside, outside, self.subject.switched)
 
     def _along_directions(self) -> Directions | None:
         """What sampled entries leave out, seen along random directions; None where every entry is looked at."""
@@ -139,8 +139,8 @@ class TensorCheck:
         alone[0, entries] = 1.0
         return {
             "index": [int(i) for i in np.unravel_index(entries[0], self.shape)],
-            "claimed": verdict.finite_or_none(np.ravel(self.cases[0].claimed[self.tensor])[entries[0]]),
-            "reference": verdict.finite_or_none(self.subject.along(self.tensor, alone).derivative[0, 0]),
+            "claimed": finite_or_none(np.ravel(self.cases[0].claimed[self.tensor])[entries[0]]),
+            "reference": finite_or_none(self.subject.along(self.tensor, alone).derivative[0, 0]),
         }
 
     def _along_taylor(self, row: TensorRow, seed: int) -> Taylor:
@@ -163,8 +163,8 @@ class TensorCheck:
         """What the page draws: the error of each entry over what is allowed, nan where it is not checked; and at the worst
         entry by the first oracle the error of each step."""
         errors = np.full(int(np.prod(self.shape)), np.nan)
-        if self.comparisons:
-            errors[self.entries] = verdict.worst_ratio(self.comparisons)
+        if self.judgements:
+            errors[self.entries] = verdict.worst_over_allowed(self.judgements)
         drawn: dict[str, Any] = {"errors": errors.reshape(self.shape), "sweep": None}
         if row["oracles"]:
             index = next(iter(row["oracles"].values()))["worst"]["index"]

@@ -233,7 +233,12 @@ def verdict_of_tensor(row: TensorRow) -> Verdict:
 
 
 def overall(verdicts: Iterable[str]) -> Verdict:
-    """One verdict for a whole: "fail" if any part fails, else "undecided" if any is, else "pass": a kink is verified."""
+    """One verdict for a whole: "fail" if any part fails, else "undecided" if any is, else "pass": a kink is verified.
+
+    Example:
+        >>> overall(["pass", "kink", "undecided"])
+        'undecided'
+    """
     worst = max(verdicts, key=VERDICTS.index)
     if worst == "fail":
         return "fail"

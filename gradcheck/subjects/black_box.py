@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS, Estimate
-from gradcheck.derivations.sweep import quotients
+from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.patterns import diagnose_pair
 from gradcheck.errors import UserError
 from gradcheck.faults import changed_between_calls, gradient_or_nan, misshapen, raised
@@ -141,7 +141,7 @@ class PairSubject:
 
     def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
         cost = self.derive.cost.along(tensor, self.derive.unit(tensor, entry))
-        return quotients(cost, exact, self.derive.takes_complex)
+        return quotient_errors(cost, exact, self.derive.takes_complex)
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
         right = {tensor: derivative[0] for tensor, (derivative, _) in truth.items()}

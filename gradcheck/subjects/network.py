@@ -11,7 +11,7 @@ from gradcheck.derivations.chain import Chain
 from gradcheck.derivations.chain_complex_step import complex_step
 from gradcheck.derivations.chain_differences import central_difference
 from gradcheck.derivations.estimate import EPS, Estimate
-from gradcheck.derivations.sweep import quotients
+from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.network_patterns import Evidence, diagnose
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
@@ -38,13 +38,40 @@ def check_network(
     seed: int = 0,
     pictures: bool = False,
 ) -> CheckResult:
-    """Checks `claimed.cost_and_gradients` at the X (n, d) of `chain` and y (n,), in training mode, for each lambda of `lams`.
+    """Checks the gradient of a whole network, in training mode, at every entry and for several lambdas.
 
-    `claimed` and `reference` are twins with the same state. `reference` is a PyTorch module in float64 that has
-    `signals(X, y)` too; `claimed` works in any `dtype`, at X as that holds it. `chain` is the forward pass that is
-    differentiated without autograd. Each of `lams` holds one lambda a layer. `advance(entries)` reports progress, in entries
-    of one oracle. `sample` maps each tensor to the flat indices of the entries to check; None is all of them. `seed` draws
-    the directions of the Taylor test; `pictures` fills those of the result. Raises UserError where the data are not finite.
+    Args:
+        name: what the result is called.
+        claimed: the twin whose `cost_and_gradients(X, y, lam)` is under test, in its `dtype`, "float64" or "float32".
+        reference: the same network with the same state as a PyTorch module in float64, which answers to the same protocol and
+            to `signals(X, y)` (see `diagnosis/signals.py`): autograd's opinion.
+        chain: the forward pass that is differentiated without autograd, with the parameters and the data X (n, d).
+        y: the class of each row, (n,).
+        lams: the settings of lambda, each with one number a layer.
+        oracles: which derivations to ask, some of `ORACLES`.
+        advance: called with the number of entries that one oracle has done since the last call.
+        sample: flat indices of the entries to check by tensor; None is all of them.
+        seed: draws the directions of the Taylor test.
+        pictures: fills those of the result, for the page.
+
+    Returns:
+        A CheckResult.
+
+    Raises:
+        UserError: the data are not finite.
+
+    Example:
+        >>> from gradcheck.derivations.relu_forward import relu_chain
+        >>> from gradcheck.subjects.torch_relu_network import TorchReluNetwork
+        >>> class ByHand(TorchReluNetwork):
+        ...     dtype = "float64"
+        >>> rng = np.random.default_rng(0)
+        >>> X, y = rng.standard_normal((5, 4)), np.array([0, 1, 2, 0, 1])
+        >>> state = {"W1": rng.standard_normal((3, 4)), "b1": rng.standard_normal(3)}
+        >>> claimed, reference = (kind(state, "softmax", eps=1e-5) for kind in (ByHand, TorchReluNetwork))
+        >>> chain = relu_chain(state, X, y, "softmax", eps=1e-5)
+        >>> check_network("one-layer", claimed, reference, chain, y, lams=[(0.0,), (0.1,)]).verdict
+        'pass'
     """
     subject = NetworkSubject(name, claimed, reference, chain, y, lams, sample)
     with watch(subject.guarded, subject.restore) as changed:
@@ -185,7 +212,7 @@ class NetworkSubject:
             losses, _ = self.chain.losses(tensor, np.array([entry]), step)
             return losses[0] + (penalty + lam * ((w + step) ** 2 - w**2))
 
-        return quotients(cost, exact, takes_complex=True)
+        return quotient_errors(cost, exact, takes_complex=True)
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
         signals, evidence = self.reference.signals(self.chain.X, self.y), []

@@ -29,10 +29,10 @@ class Pair(NamedTuple):
     float64 tensors to a scalar that autograd differentiates. `layers`, a `Layers`, is optional.
     """
 
-    parameters: dict
-    cost: Any
-    gradients: Any
-    reference: Any = None
+    parameters: dict[str, Any]
+    cost: Callable[[Any], Any]
+    gradients: Callable[[Any], Any]
+    reference: Callable[[Any], Any] | None = None
     layers: Any = None
 
 

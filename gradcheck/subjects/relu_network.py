@@ -27,9 +27,31 @@ SAMPLE = 3
 class Layers:
     """The structure of a pair's cost: W1, b1, [gamma1, beta1], W2, ... with W (out, in), and a ReLU behind each but the last.
 
-    X (n, d) holds the inputs as rows, y (n,) the class of each. `loss` is "softmax" (with cross-entropy) or "sigmoid" (with
-    multiple binary cross-entropy), a mean over the rows; `lam` is lambda of the penalty lambda sum W**2, one number or one a
-    layer. Batch norm, where there is a gamma, divides by sqrt(var + eps). Biases, gamma and beta may be columns, (m, 1).
+    Biases, gamma and beta may be columns, (m, 1).
+
+    Args:
+        X: the inputs as rows, (n, d).
+        y: the class of each row, integers (n,).
+        loss: "softmax" (with cross-entropy) or "sigmoid" (with multiple binary cross-entropy), a mean over the rows.
+        lam: lambda of the penalty lambda sum W**2, one number or one a layer.
+        eps: batch norm, where there is a gamma, divides by sqrt(var + eps).
+
+    Example:
+        >>> import gradcheck
+        >>> rng = np.random.default_rng(0)
+        >>> X, y = rng.standard_normal((8, 4)), rng.integers(0, 3, 8)
+        >>> parameters = {"W1": rng.standard_normal((3, 4)), "b1": rng.standard_normal(3)}
+        >>> def probabilities(p):
+        ...     exp = np.exp(X @ p["W1"].T + p["b1"])
+        ...     return exp / exp.sum(axis=1, keepdims=True)
+        >>> def cost(p):
+        ...     return -np.log(probabilities(p)[np.arange(8), y]).mean() + 0.1 * (p["W1"] ** 2).sum()
+        >>> def gradients(p):
+        ...     dS = (probabilities(p) - np.eye(3)[y]) / 8
+        ...     return {"W1": dS.T @ X + 0.1 * p["W1"], "b1": dS.sum(axis=0)}
+        >>> result = gradcheck.check(parameters, cost, gradients, layers=Layers(X, y, lam=0.1))
+        >>> result.tensors[0]["diagnosis"].split(" (")[0]
+        "W1: it has lambda*W1 where the cost's derivative is 2*lambda*W1"
     """
 
     X: Any

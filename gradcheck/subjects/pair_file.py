@@ -1,0 +1,70 @@
+"""A pair from a file, which is run, with the modules of its own folder."""
+
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradcheck.errors import UserError
+from gradcheck.faults import raised
+from gradcheck.subjects.pair import Pair
+
+
+def load_pair(path: str | Path) -> Pair:
+    """The Pair that a Python file defines. THE FILE IS RUN, with the rights of whoever asks for it.
+
+    Args:
+        path: a file that defines `parameters`, `cost` and `gradients`, and if it likes `reference` or `layers`: see `Pair`. Its
+            folder is where its imports are looked for first.
+
+    Returns:
+        The Pair; what its parts are is looked at when it is checked.
+
+    Raises:
+        UserError: the file is missing, raises itself, or lacks one of the three names.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> source = "import numpy as np\\nparameters = {'w': np.ones(3)}\\n"
+        >>> source += "cost = lambda p: (p['w'] ** 2).sum()\\ngradients = lambda p: {'w': 2 * p['w']}\\n"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "mine.py")
+        ...     _ = file.write_text(source)
+        ...     pair = load_pair(file)
+        >>> sorted(pair.parameters)
+        ['w']
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; --pair takes a Python file with parameters, cost and gradients")
+    try:
+        with imports_from(path.parent.resolve()):
+            names = runpy.run_path(str(path), run_name=path.stem)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{path} can't be run: {raised(error)}") from error
+    missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
+    if missing:
+        raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
+    found: dict[str, Any] = {name: names.get(name) for name in Pair._fields}
+    return Pair(**found)
+
+
+@contextmanager
+def imports_from(folder: Path) -> Iterator[None]:
+    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has."""
+    own = {path.stem for path in (*folder.glob("*.py"), *(init.parent for init in folder.glob("*/__init__.py")))}
+    hidden = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own and folder not in Path(getattr(module, "__file__", None) or "/").parents
+    }
+    for name in hidden:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.update(hidden)
