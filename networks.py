@@ -5,13 +5,15 @@ are a dict `W1, b1, gamma1, beta1, W2, ...` of float64 arrays with `W (out, in)`
 norm are `running_mean1, running_var1, ...`. Both together are the *state* of a network.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.per_layer import lambda_per_layer
+from gradcheck.per_layer import Lambda, lambda_per_layer, split_name
 from random_streams import Stream, random_stream
 
 LOSSES = ("softmax", "sigmoid")
@@ -39,31 +41,32 @@ class Network:
     eps: float = 1e-5
     momentum: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.sizes) < 1:
             raise UserError(f"network {self.name}: every layer needs at least one unit, got {self.sizes}")
-        if not (self.eps > 0 and self.momentum is not None and 0 <= self.momentum <= 1):
+        if not (self.eps > 0 and 0 <= self.momentum <= 1):
             raise UserError(f"network {self.name}: batch norm needs eps over 0 and momentum from 0 to 1")
         if self.loss not in LOSSES:
             raise UserError(f"loss {self.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
 
     @property
-    def sizes(self):
+    def sizes(self) -> tuple[int, ...]:
         """Units of each layer, the input first: (3072, 50, 10)."""
         return (self.inputs, *self.hidden, self.outputs)
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """The number of weight matrices: what the k in "k-layer" counts."""
         return len(self.hidden) + 1
 
     @property
-    def parameter_count(self):
+    def parameter_count(self) -> int:
+        """The number of entries of all parameters."""
         return sum(int(np.prod(shape)) for shape in self.parameter_shapes().values())
 
-    def parameter_shapes(self):
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each parameter, in the order of the forward pass."""
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(1, self.depth + 1):
             fan_in, fan_out = self.sizes[layer - 1], self.sizes[layer]
             shapes[f"W{layer}"] = (fan_out, fan_in)
@@ -73,7 +76,7 @@ class Network:
                 shapes[f"beta{layer}"] = (fan_out,)
         return shapes
 
-    def statistic_shapes(self):
+    def statistic_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each running statistic of batch norm; empty without it."""
         if not self.batch_norm:
             return {}
@@ -83,20 +86,20 @@ class Network:
             for statistic in ("mean", "var")
         }
 
-    def check_batch(self, n):
+    def check_batch(self, n: int) -> None:
         """Raises UserError where the network can't be trained on n images at a time."""
         if self.batch_norm and n < 2:
             raise UserError(f"{self.name} has batch norm, which needs at least 2 images in a batch")
 
-    def check_lambda(self, lam):
-        """Raises UserError where `lam` is not one number for this network, or one a layer."""
+    def check_lambda(self, lam: Lambda) -> None:
+        """Raises UserError where `lam` is neither one number nor one for each layer of this network."""
         try:
             lambda_per_layer(lam, self.depth)
         except UserError as error:
             raise UserError(f"{self.name}: {error}") from error
 
-    def check_state(self, state):
-        """Raises UserError where `state` lacks a name, has one too many, or holds an array of another shape."""
+    def check_state(self, state: Mapping[str, Array]) -> None:
+        """Raises UserError where a name is missing in `state`, or is not the network's, or where an array has another shape."""
         shapes = self.parameter_shapes() | self.statistic_shapes()
         for name in sorted(shapes.keys() ^ state.keys()):
             raise UserError(f"{name}: {'missing in' if name in shapes else 'not part of'} the state of {self.name}")
@@ -119,11 +122,15 @@ NAMED = {
 }
 
 
-def weight_std(init, fan_in):
-    """Standard deviation of a weight: "he" sqrt(2/fan_in), "xavier" sqrt(1/fan_in), or the number itself."""
-    named = {"he": (2 / fan_in) ** 0.5, "xavier": (1 / fan_in) ** 0.5}
-    if init in named:
-        return named[init]
+def weight_std(init: str | float, fan_in: int) -> float:
+    """Standard deviation of a weight: "he" sqrt(2/fan_in), "xavier" sqrt(1/fan_in), or the number itself.
+
+    Raises UserError where `init` is none of these.
+    """
+    if init == "he":
+        return (2 / fan_in) ** 0.5
+    if init == "xavier":
+        return (1 / fan_in) ** 0.5
     try:
         std = float(init)
     except ValueError:
@@ -133,29 +140,31 @@ def weight_std(init, fan_in):
     return std
 
 
-def initial_state(network, init="he", seed=0, bias_std=0.0):
+def initial_state(network: Network, init: str | float = "he", seed: int = 0, bias_std: float = 0.0) -> dict[str, Array]:
     """Parameters and statistics before training, float64: W random, gamma = 1, beta = 0, mean = 0, variance = 1.
 
-    b is 0, or random with the standard deviation `bias_std`; the W of a seed are the same either way.
+    b is 0, or random with the standard deviation `bias_std`; the W of a seed are the same either way. Raises UserError where
+    `init` is not one of `weight_std`.
     """
     rng, bias_rng = np.random.default_rng(seed), random_stream(seed, Stream.INITIAL_BIASES)
     state = {}
     for name, shape in (network.parameter_shapes() | network.statistic_shapes()).items():
-        if name.startswith("W"):
+        kind, _ = split_name(name)
+        if kind == "W":
             state[name] = weight_std(init, fan_in=shape[1]) * rng.standard_normal(shape)
+        elif kind == "b" and bias_std:
+            state[name] = bias_std * bias_rng.standard_normal(shape)
         else:
-            state[name] = np.ones(shape) if name.startswith(("gamma", "running_var")) else np.zeros(shape)
-        if bias_std and name.startswith("b") and not name.startswith("beta"):
-            state[name] += bias_std * bias_rng.standard_normal(shape)
+            state[name] = np.ones(shape) if kind in ("gamma", "running_var") else np.zeros(shape)
     return state
 
 
-def nonzero_state(network, seed=0):
+def nonzero_state(network: Network, seed: int = 0) -> dict[str, Array]:
     """He's `initial_state`, `moved_off_zeros`."""
     return moved_off_zeros(initial_state(network, seed=seed), seed)
 
 
-def moved_off_zeros(state, seed):
+def moved_off_zeros(state: Mapping[str, Array], seed: int) -> dict[str, Array]:
     """A copy of `state` moved off its zeros and ones, so that no zero and no one hides a bug in a backward pass.
 
     To b, gamma, beta and the running mean comes noise of standard deviation 0.1; the running variance is scaled by up to
@@ -164,16 +173,21 @@ def moved_off_zeros(state, seed):
     rng = random_stream(seed, Stream.OFF_ZEROS)
     moved = {name: array.astype(np.float64) for name, array in state.items()}
     for name, array in moved.items():
-        if name.startswith("running_var"):
+        kind, _ = split_name(name)
+        if kind == "running_var":
             array *= 1.5 ** rng.uniform(-1, 1, array.shape)
-        elif not name.startswith("W"):
+        elif kind != "W":
             array += 0.1 * rng.standard_normal(array.shape)
     return moved
 
 
-class Evaluation(NamedTuple):
+# A number for one network; an array (C,) for stacked ones.
+Numbers = TypeVar("Numbers")
+
+
+class Evaluation(NamedTuple, Generic[Numbers]):
     """What both twins answer to `evaluate(X, y, lam)`: running statistics, no gradient; accuracy from 0 to 1."""
 
-    loss: float
-    cost: float
-    accuracy: float
+    loss: Numbers
+    cost: Numbers
+    accuracy: Numbers

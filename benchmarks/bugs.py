@@ -1,6 +1,6 @@
 """Bugs planted in the hand-written backward passes of the seven networks: the mistakes that people make.
 
-Each is a function in the place of one of `manual/layers.py`, `manual/losses.py` or `manual/mlp.py`; its first argument is
+Each is a function in the place of one of `manual/layers.py`, `manual/losses.py` or `manual/passes.py`; its first argument is
 the original. Or it spoils the finished gradient of one tensor (`@spoiled`). Where the cause is left out, the error has no
 form that would tell what the bug is.
 """
@@ -27,6 +27,11 @@ def spoiled(network, tensor, cause=None):
         return bug(network, "backward", tensor, cause)(wrong)
 
     return plant
+
+
+def with_activation(caches, layer, cache):
+    """The caches of a forward pass with another cache of the activation of `layer`."""
+    return caches._replace(activation=caches.activation | {layer: cache})
 
 
 # one-layer
@@ -219,10 +224,10 @@ def weights_taken_after_their_update(original, dS, cache):
 
 @bug("two-layer", "backward", "W2", "stands for what its ReLU hands on")
 def input_of_the_relu_for_its_output(original, network, parameters, caches, loss_cache, lam):
-    X, W1 = caches["linear1"]
-    _, W2 = caches["linear2"]
+    X, W1 = caches.linear[1]
+    _, W2 = caches.linear[2]
     S = X @ W1.T + parameters["b1"]
-    wrong = original(network, parameters, caches | {"linear2": (S, W2)}, loss_cache, lam)
+    wrong = original(network, parameters, caches._replace(linear=caches.linear | {2: (S, W2)}), loss_cache, lam)
     return original(network, parameters, caches, loss_cache, lam) | {"W2": wrong["W2"]}
 
 
@@ -247,7 +252,7 @@ def penalty_halved_on_layer_2(original, W, lam_l):
 
 @bug("three-layer", "backward", "W2 W3", "its penalty takes the lambda of layer 1")
 def lambda_of_the_first_layer_everywhere(original, network, parameters, caches, loss_cache, lam):
-    return original(network, parameters, caches, loss_cache, lam[0] if np.ndim(lam) else lam)
+    return original(network, parameters, caches, loss_cache, (lam[0],) * len(lam))
 
 
 @bug("three-layer", "softmax", "W1 b1 W2 b2 W3 b3", "multiplied by 20: the mean over the 20 images is missing")
@@ -268,7 +273,7 @@ def relu_mask_from_the_upstream_gradient(original, dA, active):
 
 @bug("three-layer", "backward", "W1 b1", "the mask of the ReLU is that of layer 2")
 def relu_mask_of_the_layer_above(original, network, parameters, caches, loss_cache, lam):
-    return original(network, parameters, caches | {"activate1": caches["activate2"]}, loss_cache, lam)
+    return original(network, parameters, with_activation(caches, 1, caches.activation[2]), loss_cache, lam)
 
 
 @bug("three-layer", "input", "W1 b1", "W2 is transposed in the product", layer=2)
@@ -408,12 +413,13 @@ def other_eps_in_the_backward_pass(original, dout, cache):
 @bug("three-layer-bn", "backward", f"{BELOW_NORMS} gamma2 b1 b2")
 def running_statistics_in_the_backward_pass(original, network, parameters, caches, loss_cache, lam):
     """Those before training: mean 0 and variance 1."""
-    wrong = dict(caches)
+    wrong = caches
     for layer in (1, 2):
-        A, W = caches[f"linear{layer}"]
-        (_, inv_std, gamma), active = caches[f"activate{layer}"]
+        A, W = caches.linear[layer]
+        (_, inv_std, gamma), active = caches.activation[layer]
         S = A @ W.T + parameters[f"b{layer}"]
-        wrong[f"activate{layer}"] = (S, np.full_like(inv_std, 1 / np.sqrt(1 + network.eps)), gamma), active
+        norm_cache = S, np.full_like(inv_std, 1 / np.sqrt(1 + network.eps)), gamma
+        wrong = with_activation(wrong, layer, (norm_cache, active))
     return original(network, parameters, wrong, loss_cache, lam)
 
 
@@ -463,7 +469,7 @@ def relu_mask_missing_at_layer_3(original, dA, active):
 
 @bug("nine-layer", "backward", down_from(6), "the mask of the ReLU is that of layer 7")
 def relu_mask_of_layer_7_at_layer_6(original, network, parameters, caches, loss_cache, lam):
-    return original(network, parameters, caches | {"activate6": caches["activate7"]}, loss_cache, lam)
+    return original(network, parameters, with_activation(caches, 6, caches.activation[7]), loss_cache, lam)
 
 
 @bug("nine-layer", "input", down_from(6), "W7 is transposed in the product", layer=7)
@@ -479,7 +485,7 @@ def image_lost_at_layer_4(original, dA, active):
 
 @bug("nine-layer", "backward", ALL_WEIGHTS.replace("W5 ", ""), "its penalty takes the lambda of layer ")
 def lambdas_in_the_opposite_order(original, network, parameters, caches, loss_cache, lam):
-    return original(network, parameters, caches, loss_cache, lam[::-1] if np.ndim(lam) else lam)
+    return original(network, parameters, caches, loss_cache, lam[::-1])
 
 
 @bug("nine-layer", "penalty", ALL_WEIGHTS, "where the cost's derivative is 2*lambda*W")

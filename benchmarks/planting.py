@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-import manual.mlp
-from manual import layers, losses
+from manual import layers, losses, passes
 
 # Where a bug can stand: the function, and the layers that one backward pass calls it for, the last one first.
 SITES = {
@@ -22,7 +21,7 @@ SITES = {
     "input": (layers, "linear_backward_input", lambda depth: range(depth, 1, -1)),
     "relu": (layers, "relu_backward", lambda depth: range(depth - 1, 0, -1)),
     "norm": (layers, "batch_norm_backward", lambda depth: range(depth - 1, 0, -1)),
-    "backward": (manual.mlp, "backward", lambda depth: range(depth, depth - 1, -1)),
+    "backward": (passes, "backward", lambda depth: range(depth, depth - 1, -1)),
 }
 
 

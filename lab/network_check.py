@@ -1,46 +1,65 @@
 """A network of `networks.py` and its twin as a subject of gradcheck: the forward functions of `manual/` make the chain."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 import gradcheck
-from gradcheck import ORACLES, Chain
-from gradcheck.errors import UserError
-from gradcheck.per_layer import lambda_per_layer
-from gradcheck.subject import no_progress
-from manual import layers
-from manual.mlp import activate, loss_forward
+import manual
+import models
+from gradcheck import ORACLES, Chain, CheckResult
+from gradcheck.arrays import Array
+from gradcheck.per_layer import Lambda, lambda_per_layer
+from gradcheck.subject import Advance, no_progress
+from manual import layers, passes
+from networks import Network
+
+
+def default_lambdas(network: Network) -> tuple[Lambda, ...]:
+    """None, one for all layers, and another for each: a gradient that takes the lambda of a wrong layer shows only then."""
+    return 0.0, 0.01, tuple(0.01 * layer for layer in range(1, network.depth + 1))
 
 
 def check_network(
-    name, claimed, reference, X, y, lams, oracles=ORACLES, advance=no_progress, sample=None, seed=0, pictures=False
-):
-    """`gradcheck.check_network` of two twins of `reference.network` at X (n, d), y (n,)."""
+    name: str,
+    claimed: manual.MLP,
+    reference: models.MLP,
+    X: Array,
+    y: Array,
+    lams: Sequence[Lambda],
+    oracles: tuple[str, ...] = ORACLES,
+    advance: Advance = no_progress,
+    sample: dict[str, Array] | None = None,
+    seed: int = 0,
+    pictures: bool = False,
+) -> CheckResult:
+    """`gradcheck.check_network` of two twins with the same state, at X (n, d), y (n,) and each lambda of `lams`."""
     network = reference.network
     chain, per_layer = chain_of(network, claimed.parameters, X, y), [lambda_per_layer(lam, network.depth) for lam in lams]
     return gradcheck.check_network(name, claimed, reference, chain, y, per_layer, oracles, advance, sample, seed, pictures)
 
 
-def draw_batch(images, n, seed):
-    """X (n, 3072) in float64 and y (n,): n images of the training part, drawn with the seed. Raises UserError."""
-    available = len(images.train.labels)
-    if n > available:
-        raise UserError(f"--batch-size {n} is over the {available:,} images of the training part")
-    rows = np.sort(np.random.default_rng(seed).choice(available, n, replace=False))
-    return images.normalise("train", rows=rows), images.train.labels[rows]
-
-
-def chain_of(network, parameters, X, y):
+def chain_of(network: Network, parameters: Mapping[str, Array], X: Array, y: Array) -> Chain:
     """The manual forward pass in training mode at X (n, d), y (n,), as a Chain in float64."""
 
-    def activation(S, gamma, beta):
-        kept = {"out": np.empty_like(S), "S_hat": S} if network.batch_norm else {"out": S}
-        A, (_, active), _ = activate(network, S, gamma, beta, **kept)
+    def linear(A: Array, W: Array, b: Array, out: Array | None) -> Array:
+        S, _ = layers.linear_forward(A, W, b, out)
+        return S
+
+    def activate(S: Array, gamma: Array | None, beta: Array | None) -> tuple[Array, Array]:
+        # S may be overwritten: by S_hat in a batch norm, whose cache nothing needs here, and else by A.
+        out, S_hat = (np.empty_like(S), S) if network.batch_norm else (S, None)
+        A, (_, active), _ = passes.activate(S, gamma, beta, network.eps, out, S_hat)
         return A, active
+
+    def loss(logits: Array, rows: Array) -> Array:
+        mean, _ = passes.loss_forward(network.loss, logits, y[rows])
+        return mean * (len(rows) / len(y))
 
     return Chain(
         parameters={name: np.array(array, np.float64) for name, array in parameters.items()},
         X=np.array(X, np.float64),
-        linear=lambda A, W, b, out: layers.linear_forward(A, W, b, out)[0],
-        activate=activation,
-        loss=lambda logits, rows: loss_forward(network.loss, logits, y[rows])[0] * (len(rows) / len(y)),
+        linear=linear,
+        activate=activate,
+        loss=loss,
     )

@@ -1,36 +1,49 @@
 """Several networks of one shape at once, in NumPy: every array of the state has a leading axis, one entry a network.
 
-Read beside `models/stack.py`. The layers take the leading axis as it comes: nothing is derived anew.
+Read beside `models/stack.py`, its twin in PyTorch: both classes answer to the same names.
 """
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gradcheck.arrays import Array
 from manual.device import to_numpy
-from manual.mlp import MLP
-from networks import Evaluation
+from manual.mlp import MLP, evaluate, update
+from manual.workspace import Workspace
+from networks import Evaluation, Network
 
 
-class Stack(MLP):
+class Stack:
     """C networks of one shape, each from its own state of the list `states`; they see the same batches."""
 
-    def load_state(self, states):
-        """Copies the states, by name. Raises UserError where a name or shape is not the network's."""
+    def __init__(
+        self, network: Network, states: Sequence[Mapping[str, Array]], dtype: DTypeLike = np.float64, device: str = "cpu"
+    ) -> None:
+        self.network = network
+        self.one = MLP(network, states[0], dtype, device)
+        self.array, self.batch, self.to_numpy = self.one.array, self.one.batch, self.one.to_numpy
         for state in states:
-            self.network.check_state(state)
-        self.stacked = (len(states),)
-        stack = lambda shapes: {  # noqa: E731
-            name: self.xp.stack([self.xp.asarray(state[name], self.dtype) for state in states]) for name in shapes
-        }
-        self.parameters = stack(self.network.parameter_shapes())
-        self.statistics = stack(self.network.statistic_shapes())
+            network.check_state(state)
+        xp = self.one.xp
+        stacked = {name: xp.stack([self.array(state[name]) for state in states]) for name in states[0]}
+        self.parameters = {name: stacked[name] for name in network.parameter_shapes()}
+        self.statistics = {name: stacked[name] for name in network.statistic_shapes()}
+        self.workspace = Workspace(network, xp, self.one.dtype, (len(states),))
 
-    def states(self):
+    def states(self) -> list[dict[str, Array]]:
         """The state of each network, as NumPy arrays by name."""
         arrays = {name: to_numpy(array) for name, array in (self.parameters | self.statistics).items()}
-        return [{name: array[k].copy() for name, array in arrays.items()} for k in range(*self.stacked)]
+        return [{name: array[k].copy() for name, array in arrays.items()} for k in range(*self.workspace.stacked)]
 
-    def train_step(self, X, y, lam, lr):
+    def train_step(self, X: Array, y: Array, lam: Array, lr: Array) -> tuple[Array, Array]:
         """One update of each at X (n, d), y (n,). `lam` (depth, C), `lr` (C,). Returns losses and costs before it, (C,)."""
-        return tuple(map(to_numpy, self._update(X, y, self.array(lam), self.array(lr))))
+        lam, lr, out = self.array(lam), self.array(lr), self.workspace.for_update(len(y))
+        losses, costs = update(self.network, self.parameters, self.statistics, X, y, lam, lr, out)  # (C,), (C,)
+        return to_numpy(losses), to_numpy(costs)
 
-    def evaluate(self, X, y, lam):
-        """The losses, costs and accuracies, (C,) each, at X (n, d), y (n,), in evaluation mode."""
-        return Evaluation(*map(to_numpy, self._evaluation(X, y, self.array(lam))))
+    def evaluate(self, X: Array, y: Array, lam: Array) -> Evaluation[Array]:
+        """The losses, costs and accuracies, (C,) each, at X (n, d), y (n,), in evaluation mode. `lam` is (depth, C)."""
+        found = evaluate(self.network, self.parameters, self.statistics, X, y, self.array(lam))
+        return Evaluation(*map(to_numpy, found))

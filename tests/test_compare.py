@@ -15,7 +15,6 @@ import pytest
 from conftest import call, narrow
 
 from benchmarks.bugs import BUGS
-from benchmarks.places import arguments
 from gradcheck.derivations import chain_differences
 from lab.cli import compare
 from lab.data import datasets
@@ -63,11 +62,19 @@ PLANTED = (
 )
 
 
+def arguments_of(network):
+    """The arguments that describe a network to compare.py."""
+    if NAMED.get(network.name) == network:
+        return [network.name]
+    hidden = ["--hidden", ",".join(map(str, network.hidden))]
+    return [*hidden, "--loss", network.loss, *["--batch-norm"] * network.batch_norm]
+
+
 @pytest.mark.parametrize("bug", [BUGS[name] for name in PLANTED], ids=PLANTED)
 def test_planted_bug_is_found(capsys, tmp_path, bug):
     network = narrow(NAMED[bug.network])
     with bug.planted(network.depth):
-        code, out, err = call(compare.main, capsys, *arguments(network), "--json", tmp_path / "result.json")
+        code, out, err = call(compare.main, capsys, *arguments_of(network), "--json", tmp_path / "result.json")
     assert (code, err) == (1, "")
     result = json.loads((tmp_path / "result.json").read_text())
     assert not any(network["faults"] for network in result["networks"])  # the bug ran, and did not merely break the code
@@ -134,7 +141,7 @@ def test_backward_that_raises_fails(monkeypatch, capsys):
     monkeypatch.setattr(layers, "linear_backward", lambda dS, cache, out: (cache[0].T @ dS, dS.sum(axis=0)))
     code, out, _ = call(compare.main, capsys, "--hidden", "3")
     assert code == 1
-    assert "the backward pass raised ValueError in mlp.py, line " in out
+    assert "the backward pass raised ValueError in passes.py, line " in out
     assert "fail: 3 W1" not in out  # nothing came that could be wrong at an entry
     assert "nothing was compared" in out
 

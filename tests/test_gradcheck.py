@@ -21,7 +21,7 @@ from gradcheck.per_layer import lambda_per_layer
 from gradcheck.rounding.draws import SAFETY
 from gradcheck.rounding.torch_noise import rounding_uncertainty, var_mean
 from lab.network_check import check_network
-from manual.mlp import cost
+from manual.passes import cost
 from networks import NAMED, Network
 
 LAMS = (0.0, 0.1)
@@ -45,9 +45,9 @@ def all_entries(chain, tensor):
 
 @pytest.mark.parametrize("lam", [0.0, 0.3])
 def test_central_differences_equal_plain_ones(network, lam):
-    p = Problem(network)
-    plain = difference_quotients(lambda q: cost(network, q, p.X, p.y, lam), p.manual.parameters, CENTRAL_STEP)
-    penalty = p.chain.penalty(lambda_per_layer(lam, network.depth))
+    p, per_layer = Problem(network), lambda_per_layer(lam, network.depth)
+    plain = difference_quotients(lambda q: cost(network, q, p.X, p.y, per_layer), p.manual.parameters, CENTRAL_STEP)
+    penalty = p.chain.penalty(per_layer)
     for tensor, expected in plain.items():
         own = lam if tensor.startswith("W") else 0.0
         estimate = central_difference(p.chain, tensor, all_entries(p.chain, tensor), [own], [penalty], ignore)
@@ -63,7 +63,7 @@ def test_complex_step_equals_plain_one(network):
         for entry in range(array.size):
             moved = {name: a.astype(complex) for name, a in p.manual.parameters.items()}
             moved[tensor].ravel()[entry] += 1j * h
-            expected = cost(network, moved, p.X, p.y, lam).imag / h
+            expected = cost(network, moved, p.X, p.y, lambda_per_layer(lam, network.depth)).imag / h
             assert estimate.derivative[0, entry] == pytest.approx(expected, rel=1e-9, abs=1e-14), (tensor, entry)
 
 
@@ -72,8 +72,9 @@ def test_leading_axis_of_perturbed_parameters(network):
     problems = [Problem(network, seed=seed) for seed in range(3)]
     X, y = problems[0].X, problems[0].y
     stacked = {name: np.stack([p.manual.parameters[name] for p in problems]) for name in problems[0].manual.parameters}
-    alone = [cost(network, p.manual.parameters, X, y, 0.1) for p in problems]
-    np.testing.assert_allclose(cost(network, stacked, X, y, 0.1), alone, rtol=1e-12)
+    lam = lambda_per_layer(0.1, network.depth)
+    alone = [cost(network, p.manual.parameters, X, y, lam) for p in problems]
+    np.testing.assert_allclose(cost(network, stacked, X, y, lam), alone, rtol=1e-12)
 
 
 def test_uncertainty_covers_the_error_of_central_differences(network):
@@ -550,7 +551,7 @@ def test_full_size_networks_on_samples(named):
         for entry, loss in zip(entries, losses, strict=True):
             moved = p.manual.parameters | {tensor: array.astype(complex)}
             moved[tensor].ravel()[entry] += 1j * h
-            expected = cost(named, moved, p.X, p.y, 0.0)
+            expected = cost(named, moved, p.X, p.y, (0.0,) * named.depth)
             assert loss.real == pytest.approx(expected.real, rel=1e-12)
             assert loss.imag / h == pytest.approx(expected.imag / h, rel=1e-8, abs=1e-14), (tensor, entry)
 

@@ -13,7 +13,7 @@ from benchmarks import planted_bugs
 from benchmarks.bugs import BUGS
 from benchmarks.peers import Peers, hips_rule, jax_rule, network_cost
 from benchmarks.places import BATCH
-from manual import mlp
+from manual import passes
 from networks import NAMED, Network
 
 
@@ -71,7 +71,7 @@ def peers_at(problem, **options):
     network = problem.network
     return Peers(
         problem.manual.parameters,
-        lambda p: float(mlp.cost(network, p, problem.X, problem.y, lambdas(network))),
+        lambda p: float(passes.cost(network, p, problem.X, problem.y, lambdas(network))),
         lambda p: network_cost(network, p, *map(torch.from_numpy, (problem.X, problem.y)), lambdas(network)),
         **options,
     )

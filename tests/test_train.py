@@ -25,7 +25,7 @@ from lab.training.loop import LARGEST_COST
 from lab.training.run import Run, first_relu, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
-from manual import layers, losses
+from manual import layers, losses, passes
 from networks import NAMED, Network, nonzero_state
 
 ROOT = Path(__file__).parent.parent
@@ -377,8 +377,8 @@ def test_a_gradient_that_is_wrong_in_float32_alone(monkeypatch, capsys, out):
 
 @pytest.mark.parametrize("factor", [1 + 1e-4, 0.5])
 def test_an_update_that_does_not_quite_follow_the_gradient_is_found(monkeypatch, capsys, out, factor):
-    original = manual.mlp.sgd
-    monkeypatch.setattr("manual.mlp.sgd", lambda parameters, gradients, lr: original(parameters, gradients, factor * lr))
+    original = manual.mlp.sgd_step
+    monkeypatch.setattr("manual.mlp.sgd_step", lambda parameters, gradients, lr: original(parameters, gradients, factor * lr))
     code, printed, _ = call(train.main, capsys, *TINY, "--out", out)
     assert code == 1
     assert "does not move W1 by lr times its gradient" in printed
@@ -405,7 +405,7 @@ def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsy
             for name, parameter in parameters.items():
                 parameter += lr * gradients[name]
 
-    monkeypatch.setattr(f"{module}.mlp.sgd", ascent)
+    monkeypatch.setattr(f"{module}.mlp.sgd_step", ascent)
     code, printed, _ = call(train.main, capsys, *TINY, "--implementation", "both", "--out", out)
     assert code == 1
     twin = {"manual": "manual", "models": "torch"}[module]
@@ -413,8 +413,12 @@ def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsy
 
 
 def test_verification_uses_the_lambda_of_each_layer(monkeypatch, capsys, out):
-    original = manual.mlp.backward
-    monkeypatch.setattr(manual.mlp, "backward", lambda *given: original(*given[:4], given[4][0], *given[5:]))
+    original = passes.backward
+
+    def with_the_lambda_of_the_first(network, parameters, caches, loss_cache, lam, out=passes.NEW_ARRAYS):
+        return original(network, parameters, caches, loss_cache, (lam[0],) * len(lam), out)
+
+    monkeypatch.setattr(passes, "backward", with_the_lambda_of_the_first)
     code, printed, _ = call(train.main, capsys, *TINY, "--lam", "0.1,0.2", "--out", out)
     assert code == 1
     assert "W2" in printed.split("fail: ", 1)[1]

@@ -71,11 +71,6 @@ def refuse_options_of_networks(parser: argparse.ArgumentParser, options: argpars
             raise UserError(f"--pair brings its own cost and data; leave out {flag}")
 
 
-def default_lambdas(network: Network) -> tuple:
-    """None, one for all layers, and another for each: a gradient that takes the lambda of a wrong layer shows only then."""
-    return 0.0, 0.01, tuple(0.01 * layer for layer in range(1, network.depth + 1))
-
-
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     checks = pair_checks(options) if options.pair else network_checks(options)
@@ -88,7 +83,8 @@ def network_checks(options: argparse.Namespace) -> list[PlannedCheck]:
     """The checks of the networks that the options name, all at one batch of images."""
     from lab import twins
     from lab.data import datasets
-    from lab.network_check import check_network, draw_batch
+    from lab.data.parts import draw_batch
+    from lab.network_check import check_network, default_lambdas
 
     device = find_device(options.device)
     images = datasets.load(options.data, options.data_dir, "45000", options.seed)

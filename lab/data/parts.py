@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gradcheck.errors import UserError
+
 PARTS = ("train", "val", "test")
 NORMALISATIONS = ("train", "each-part", "each-file", "scalar")
 
@@ -105,3 +107,15 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = np.uint64(len(images))
     variance = (n * squares - total * total).astype(np.float64) / float(n) ** 2
     return total / float(n), np.sqrt(variance)
+
+
+def draw_batch(images: Data, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """X (n, 3072), float64 and normalised, and y (n,): n images of the training part, drawn with the seed.
+
+    Raises UserError where the training part has fewer.
+    """
+    available = len(images.train.labels)
+    if n > available:
+        raise UserError(f"--batch-size {n} is over the {available:,} images of the training part")
+    rows = np.sort(np.random.default_rng(seed).choice(available, n, replace=False))
+    return images.normalise("train", rows=rows), images.train.labels[rows]
