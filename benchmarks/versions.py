@@ -3,7 +3,7 @@
 
     python -m benchmarks.versions python3.11 python3.12
 
-Run from the project's folder, with a Python that has pip. Each row is a virtual environment of its own, which is downloaded into
+Run from the project's folder, with a Python that has pip. Each row is a virtual environment of its own, downloaded into
 a temporary folder (PyTorch with CUDA takes 6 GB there) and removed again.
 """
 
