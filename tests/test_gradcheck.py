@@ -19,7 +19,8 @@ from gradcheck.errors import UserError
 from gradcheck.guard import watch
 from gradcheck.per_layer import lambda_per_layer
 from gradcheck.rounding.draws import SAFETY
-from gradcheck.rounding.torch_noise import rounding_uncertainty, var_mean
+from gradcheck.rounding.torch_noise import rounding_uncertainty
+from gradcheck.rounding.torch_private import var_mean
 from lab.network_check import check_network
 from manual.passes import cost
 from networks import NAMED, Network

@@ -15,7 +15,7 @@ from gradcheck.errors import UserError
 from gradcheck.faults import raised
 from gradcheck.guard import Setter, bits, generators
 from gradcheck.rounding.draws import UNIT
-from gradcheck.rounding.holomorphic import watched
+from gradcheck.rounding.holomorphic import holomorphic_only
 from gradcheck.rounding.numpy_noise import Noise
 from gradcheck.torch_if_there import imported_torch, is_tensor
 
@@ -83,10 +83,10 @@ class Calls:
     def watched_cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost of complex arrays. Raises UserError where it takes a modulus or a conjugate."""
         if not self.in_torch:
-            return self.cost({name: watched(array) for name, array in arrays.items()})
-        from gradcheck.rounding.torch_holomorphic import WatchTorch
+            return self.cost({name: holomorphic_only(array) for name, array in arrays.items()})
+        from gradcheck.rounding.torch_holomorphic import HolomorphicMode
 
-        with WatchTorch():
+        with HolomorphicMode():
             return self.cost(arrays)
 
     def noisy_cost(self, arrays: dict[str, Array], rng: np.random.Generator) -> float | complex:
