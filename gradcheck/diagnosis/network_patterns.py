@@ -6,7 +6,6 @@ tensor's own formula (a factor, the penalty, an image left out), and of its form
 wrong layer further up explains is said to follow from it. Nothing here is a verdict: those are made before.
 """
 
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from gradcheck.diagnosis.patterns import NOT_FINITE, evidence_in_words, explains, forms, other_factor, unexplained
 from gradcheck.diagnosis.signals import Signals
+from gradcheck.per_layer import split_name
 
 FOLLOWS = "it follows from layer "
 # Slopes of a leaky ReLU.
@@ -100,7 +100,7 @@ def diagnose(cases, wrong):
     # What is PyTorch's gradient and fails by another oracle shows no pattern.
     wrong = [name for name in wrong if not all(case.is_right(name) for case in cases)]
     for layer in range(cases[0].depth, 0, -1):
-        own = [name for name in wrong if int(re.search(r"\d+$", name).group()) == layer]
+        own = [name for name in wrong if split_name(name)[1] == layer]
         above = believed_by_all([believed_upstreams(c, layer, a) for c, a in zip(cases, above, strict=True)]) if own else None
         for name in own:
             formula = None if above else believed_by_all([believed_formulas(case, name, layer) for case in cases])
@@ -265,8 +265,9 @@ def formulas(case, name, layer):
 def vector_formulas(case, name, layer):
     """Suspicions of dJ/db = sum of dS, of dJ/dbeta = sum of dS_tilde, and of dJ/dgamma = sum of dS_tilde * S_hat, each (m,)."""
     reference, parameter, s = case.reference[name], case.parameters[name], case.signals
-    terms = s.dS[layer] if name.startswith("b") and not name.startswith("beta") else s.dS_tilde[layer]  # (n, m)
-    if name.startswith("gamma"):
+    kind, _ = split_name(name)
+    terms = s.dS[layer] if kind == "b" else s.dS_tilde[layer]  # (n, m)
+    if kind == "gamma":
         S_hat, _ = normalised(case, layer)
         terms = terms * S_hat  # (n, m)
         yield "the output of batch norm stands for S_hat: gamma is a factor too much", reference * parameter
