@@ -20,12 +20,17 @@ from gradcheck.errors import UserError
 from lab import twins
 from lab.cli import search
 from lab.data.parts import Data, Part
-from lab.searching import board as boards
-from lab.searching.board import Board, Job, open_storage
-from lab.searching.ranking import Candidate, as_good, noise, ranked
-from lab.searching.search import key
-from lab.searching.space import SAMPLERS, Dimension, coarse_points, dimension, fine_points, settings_at
+from lab.output import search_folder
+from lab.searching import heartbeat
+from lab.searching.board import Board, Job, Outcome
+from lab.searching.plan import SAMPLERS
+from lab.searching.points import coarse_points, fine_points
+from lab.searching.ranking import Candidate, noise, ranked, within_noise
+from lab.searching.search import job_key
+from lab.searching.space import Dimension, parse_dimension, settings_at
+from lab.searching.storage import open_storage
 from lab.training import checkpoint
+from lab.training.checkpoint import StackCheckpoint
 from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
@@ -43,8 +48,8 @@ pytestmark = pytest.mark.usefixtures("drawn_once")
 def undrawn(monkeypatch, request):
     """Figures take longer than these searches: only tests that look at them draw any."""
     if "figures" not in request.keywords:
-        monkeypatch.setattr(search, "draw_search", lambda result, folder: [])
-        monkeypatch.setattr(search, "search_page", lambda result, command: "")
+        monkeypatch.setattr(search_folder, "FIGURES", {})
+        monkeypatch.setattr(search_folder, "search_page", lambda result, command: "")
 
 
 def fewer(images):
@@ -106,7 +111,7 @@ def test_a_stack_goes_on_from_its_checkpoint(tmp_path, implementation):
     list(whole.train(parts, lambda: None, lambda: False))
     list(half.train(parts, lambda: None, lambda: half.update == 17))
     checkpoint.write(tmp_path / "stack", half.checkpoint())
-    rest.resume(checkpoint.read(tmp_path / "stack"))
+    rest.resume(checkpoint.read(tmp_path / "stack", StackCheckpoint))
     assert (rest.update, rest.ended, rest.diverged[0]) == (17, False, None)
     list(rest.train(parts, lambda: None, lambda: False))
     without = [[{k: v for k, v in result.items() if k != "seconds"} for result in each.results()] for each in (whole, rest)]
@@ -114,7 +119,7 @@ def test_a_stack_goes_on_from_its_checkpoint(tmp_path, implementation):
     assert without[0][0]["test"]["accuracy"] > 0
     assert without[0][1]["test"] is None
     with pytest.raises(UserError, match="of other candidates"):
-        other.resume(checkpoint.read(tmp_path / "stack"))
+        other.resume(checkpoint.read(tmp_path / "stack", StackCheckpoint))
 
 
 @pytest.mark.parametrize("implementation", ["manual", "torch"])
@@ -133,7 +138,7 @@ def test_one_candidate_that_diverges_leaves_the_others_as_they_are(implementatio
 
 def test_a_stack_wants_the_state_of_its_network():
     wrong = initial_state(NAMED["one-layer"]) | {"W1": np.zeros((10, 5))}
-    with pytest.raises(search.UserError, match="W1: shape"):
+    with pytest.raises(UserError, match="W1: shape"):
         twins.training_stack("manual", NAMED["one-layer"], [initial_state(NAMED["one-layer"]), wrong])
 
 
@@ -177,11 +182,11 @@ def test_fine_values_are_uniform_in_the_logarithm():
 def test_a_point_becomes_settings():
     base = Settings(Network("two-layer", (50,)))
     point = {"lambda": 0.01, "width": 7, "depth": 4, "n_s": 90, "lr_max": 0.3, "init": 0.02}
-    settings = settings_at(base, point, factors=(1, 2, 3, 4))
+    settings = settings_at(base, point, layer_factors=(1, 2, 3, 4))
     assert settings.network.hidden == (7, 7, 7)
     assert settings.lam == pytest.approx((0.01, 0.02, 0.03, 0.04))
     assert (settings.step_size, settings.lr_max, settings.init) == (90, 0.3, "0.02")
-    with pytest.raises(search.UserError, match="there is no hidden layer"):
+    with pytest.raises(UserError, match="there is no hidden layer"):
         settings_at(Settings(NAMED["one-layer"]), {"width": 7}, ())
 
 
@@ -197,14 +202,14 @@ def test_a_point_becomes_settings():
         ("lr_max=0..0.1", "over 0"),
         ("lambda=0..0.1:log", "over 0"),
         ("width=0..4", "at least 1"),
-        ("width=1.5..4", "whole number"),
+        ("width=1.5..4", "is an integer"),
         ("lr_max=0.1..inf", "finite"),
         ("momentum=0.1..0.2", "can't be varied"),
     ],
 )
 def test_a_range_that_is_none(text, words):
-    with pytest.raises(search.UserError, match=words):
-        dimension(text)
+    with pytest.raises(UserError, match=words):
+        parse_dimension(text)
 
 
 # Who is best.
@@ -220,13 +225,13 @@ def candidate(*accuracies, diverged=None):
 def test_seed_noise_says_what_can_not_be_told_apart():
     best, near, far, lost = candidate(0.52), candidate(0.51), candidate(0.49), candidate(diverged=7)
     assert ranked([lost, far, near, best]) == [best, near, far, lost]
-    assert as_good([lost, far, near, best]) == [near]  # 2 * 0.45 * sqrt(2) = 1.27 points
+    assert within_noise([lost, far, near, best]) == [near]  # 2 * 0.45 * sqrt(2) = 1.27 points
 
 
 def test_seeds_measure_their_own_noise():
     best, near, far = candidate(0.520, 0.522), candidate(0.519, 0.521), candidate(0.510, 0.512)
     assert noise([best, near, far]) == pytest.approx(np.std([0.520, 0.522], ddof=1))
-    assert as_good([best, near, far]) == [near]
+    assert within_noise([best, near, far]) == [near]
     assert candidate(0.5, 0.6, diverged=3).mean is None
 
 
@@ -244,53 +249,53 @@ KEYS = {job.key for job in JOBS}
 
 def test_jobs_put_up_twice_are_done_once(storage, monkeypatch):
     ours, theirs = Board(storage, "study", {}), Board(storage, "study", {})
-    ours.put_up(JOBS)
+    ours.post(JOBS)
     with monkeypatch.context() as patch:
         patch.setattr(theirs, "holders", dict)
-        theirs.put_up(JOBS)
+        theirs.post(JOBS)
     first, second = ours.claim(KEYS, 3, lambda key: 0), theirs.claim(KEYS, 8, lambda key: 0)
     assert (len(first), len(second)) == (3, 1)
     assert first.keys() | second.keys() == KEYS
     for board, claimed in ((ours, first), (theirs, second)):
         for name, trial_id in claimed.items():
-            board.finish(trial_id, 0.5, {"by": name})
+            board.finish(trial_id, Outcome(0.5, {"by": name}))
     assert ours.results() == {name: {"by": name} for name in KEYS}
-    ours.put_up(JOBS)
+    ours.post(JOBS)
     assert ours.claim(KEYS, 8, lambda key: 0) == {}
 
 
 def test_only_jobs_alike_are_claimed_together(storage):
     board = Board(storage, "study", {})
-    board.put_up(JOBS)
+    board.post(JOBS)
     assert list(board.claim(KEYS, 8, lambda key: int(key[-1]) % 2)) == ["job-0", "job-2"]
 
 
 def test_a_silent_worker_loses_its_jobs_and_its_result_comes_too_late(storage, monkeypatch):
     ours, theirs = Board(storage, "study", {}), Board(storage, "study", {})
-    ours.put_up(JOBS)
+    ours.post(JOBS)
     lost = theirs.claim(KEYS, 8, lambda key: 0)
-    with theirs.alive():
+    with theirs.heartbeat():
         time.sleep(0.3)
-        assert ours.free_lost(KEYS) == []
-    monkeypatch.setattr(boards, "LOST_AFTER", 0.2)
-    assert ours.free_lost(KEYS) == []
+        assert ours.release_lost(KEYS) == []
+    monkeypatch.setattr(heartbeat, "LOST_AFTER", 0.2)
+    assert ours.release_lost(KEYS) == []
     time.sleep(0.3)
-    assert set(ours.free_lost(KEYS)) == KEYS
-    ours.put_up(JOBS)
+    assert set(ours.release_lost(KEYS)) == KEYS
+    ours.post(JOBS)
     again = ours.claim(KEYS, 8, lambda key: 0)
     assert again.keys() == KEYS
-    theirs.finish(lost["job-0"], 0.1, {"by": "theirs"})
-    ours.finish(again["job-0"], 0.2, {"by": "ours"})
+    theirs.finish(lost["job-0"], Outcome(0.1, {"by": "theirs"}))
+    ours.finish(again["job-0"], Outcome(0.2, {"by": "ours"}))
     assert ours.results() == {"job-0": {"by": "ours"}}
 
 
 def test_a_worker_on_this_machine_is_known_to_be_dead_at_once():
-    sign = {"beat": 1, "where": boards.where()}
+    sign = {"beat": 1, "where": heartbeat.process_space()}
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert boards.dead(sign | {"pid": process.pid})
-    assert not boards.dead(sign | {"pid": os.getpid()})
-    assert not boards.dead(sign | {"pid": process.pid, "where": "elsewhere"})
+    assert heartbeat.process_is_gone(sign | {"pid": process.pid})
+    assert not heartbeat.process_is_gone(sign | {"pid": os.getpid()})
+    assert not heartbeat.process_is_gone(sign | {"pid": process.pid, "where": "elsewhere"})
 
 
 # The command.
@@ -395,7 +400,7 @@ def claims(url, barrier, found):
 def test_workers_that_claim_at_the_same_moment_claim_different_jobs(tmp_path):
     """Also the first to open a database, all at once."""
     url, context = f"sqlite:///{tmp_path}/study.db", multiprocessing.get_context("fork")
-    Board(open_storage(url), "study", {}).put_up(JOBS)
+    Board(open_storage(url), "study", {}).post(JOBS)
     barrier, found = context.Barrier(len(JOBS)), context.Queue()
     workers = [context.Process(target=claims, args=(url, barrier, found)) for _ in JOBS]
     for worker in workers:
@@ -446,7 +451,7 @@ def test_two_workers_and_a_kill_finish_every_candidate_once(tmp_path):
     out, err = workers[1].communicate(timeout=300)
     assert (workers[1].returncode, err) == (0, "")
     finished = [key for key, state in states(path) if state == "COMPLETE"]
-    expected = {key(stage, k, seed) for stage, n in (("coarse", 4), ("fine", 2)) for k in range(n) for seed in range(2)}
+    expected = {job_key(stage, k, seed) for stage, n in (("coarse", 4), ("fine", 2)) for k in range(n) for seed in range(2)}
     assert len(finished) == len(expected) == 12
     assert set(finished) == expected
     assert had, "the victim held no candidate when it was killed"

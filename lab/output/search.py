@@ -1,41 +1,80 @@
-"""The result of a search as a table, as sentences and as figures, from the dict that search.json holds."""
+"""The result of a search: the dict that search.json holds, and what it says as a table and in sentences."""
 
-import io
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from rich.markup import escape
+from rich.table import Table
 
-from gradcheck.report.files import write_bytes
 from gradcheck.report.tables import table_with
-from lab.output.figures import COLOURS
+from lab.searching.plan import FINAL_SPLIT, SearchPlan
+from lab.searching.ranking import Candidate, noise, ranked, within_noise
+from lab.searching.space import Point
 
-# Curves that the figure of the best candidates holds.
-TOP = 3
 # Candidates that a sentence names.
 MOST_NAMED = 4
-STYLES = {"coarse": ("o", COLOURS[0]), "fine": ("s", COLOURS[1])}
 
 
-def search_json(study, plan, candidates, best, as_good, noise, final=None):
-    """The dict of search.json. `candidates` are those of `searching.ranking`, `best` is one or None, `final` a result.json."""
+class BestRecord(TypedDict):
+    """The record at which the mean validation accuracy of a candidate was highest."""
+
+    epoch: float
+    accuracy: float
+
+
+class Record(BestRecord):
+    """The means over the seeds of what was recorded on the validation part."""
+
+    loss: float
+
+
+class CandidateResult(TypedDict):
+    """A candidate, with None for what it does not have yet."""
+
+    stage: str
+    point: Point
+    finished: int  # seeds
+    diverged: list[int]  # the update at which each seed did that did
+    accuracies: list[float]  # on the validation part, of each seed at the end
+    mean: float | None
+    deviation: float | None  # None for one seed, too
+    train: float | None  # the mean accuracy on the training part
+    best: BestRecord | None
+    curve: list[Record]
+
+
+class SearchResult(TypedDict):
+    """What search.json holds. Candidates are named by their indices."""
+
+    study: str
+    search: dict[str, Any]  # SearchPlan.as_json
+    candidates: list[CandidateResult]
+    best: int | None
+    as_good: list[int]  # within the noise of the best
+    noise: float
+    final: dict[str, Any] | None  # the result.json of the last training, or {"diverged": a sentence}
+
+
+def search_json(study: str, plan: SearchPlan, candidates: list[Candidate], final: dict[str, Any] | None = None) -> SearchResult:
+    """The result of a search, with what its candidates have reached so far."""
+    best = next((each for each in ranked(candidates) if each.mean is not None), None)
     return {
         "study": study,
         "search": plan.as_json(),
         "candidates": [candidate_json(each) for each in candidates],
         "best": candidates.index(best) if best else None,
-        "as_good": [candidates.index(each) for each in as_good],
-        "noise": noise,
+        "as_good": [candidates.index(each) for each in within_noise(candidates)],
+        "noise": noise(candidates),
         "final": final,
     }
 
 
-def candidate_json(candidate):
+def candidate_json(candidate: Candidate) -> CandidateResult:
     results = [result for result in candidate.results if result]
-    good = [result for result in results if result["val"]]
-    curve = mean_curve(good)
-    top = max(curve, key=lambda row: row["accuracy"], default=None)
+    trained = [result for result in results if result["val"]]
+    curve = mean_curve(trained)
+    best = max(curve, key=lambda record: record["accuracy"], default=None)
     return {
         "stage": candidate.stage,
         "point": candidate.point,
@@ -44,179 +83,115 @@ def candidate_json(candidate):
         "accuracies": candidate.accuracies,
         "mean": candidate.mean,
         "deviation": candidate.deviation,
-        "train": float(np.mean([result["train"]["accuracy"] for result in good])) if good else None,
-        "best": top and {"epoch": top["epoch"], "accuracy": top["accuracy"]},
+        "train": float(np.mean([result["train"]["accuracy"] for result in trained])) if trained else None,
+        "best": {"epoch": best["epoch"], "accuracy": best["accuracy"]} if best else None,
         "curve": curve,
     }
 
 
-def mean_curve(results):
+def mean_curve(results: Sequence[dict[str, Any]]) -> list[Record]:
     """The means over seeds of what was recorded on the validation part."""
     return [
-        {"epoch": rows[0]["epoch"]}
-        | {name: float(np.mean([row["val"][name] for row in rows])) for name in ("loss", "accuracy")}
+        {
+            "epoch": rows[0]["epoch"],
+            "loss": float(np.mean([row["val"]["loss"] for row in rows])),
+            "accuracy": float(np.mean([row["val"]["accuracy"] for row in rows])),
+        }
         for rows in zip(*(result["rows"] for result in results), strict=True)
     ]
 
 
-def names(result):
+def dimension_names(result: SearchResult) -> list[str]:
     """What was varied, the first dimension first."""
     return [text.partition("=")[0] for text in result["search"]["space"]]
 
 
-def percent(share):
+def best_first(result: SearchResult) -> list[int]:
+    """The indices of the candidates, the best first, those without a mean last."""
+    means = [each["mean"] for each in result["candidates"]]
+    return sorted(range(len(means)), key=lambda k: (means[k] is None, -(means[k] or 0)))
+
+
+def format_percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f}"
 
 
-def value(number):
+def format_value(number: int | float) -> str:
     return str(number) if isinstance(number, int) else f"{number:.3g}"
 
 
-def search_table(result, running=""):
-    """One row a candidate, the best first, those that are not finished last."""
-    seeds = result["search"]["seeds"]
+def format_point(point: Point) -> str:
+    return ", ".join(f"{name} {format_value(number)}" for name, number in point.items())
+
+
+def search_table(result: SearchResult, progress: str = "") -> Table:
+    """One row a candidate, the best first, those that are not finished last; `progress` says what goes on."""
+    seeds, names = result["search"]["seeds"], dimension_names(result)
+    title = f"{escape(result['search']['network']['name'])}: validation accuracy in %"
     deviation = ("sd",) if seeds > 1 else ()
     table = table_with(
-        f"{escape(result['search']['network']['name'])}: validation accuracy in %{running}",
+        f"{title}, {progress}" if progress else title,
         left=("round",),
-        right=(*names(result), "mean" if seeds > 1 else "final", *deviation, "best", "at epoch", "training"),
+        right=(*names, "mean" if seeds > 1 else "final", *deviation, "best", "at epoch", "training"),
     )
     table.add_column("")
-    for k in order(result):
+    for k in best_first(result):
         each = result["candidates"][k]
         table.add_row(
             each["stage"],
-            *(value(each["point"][name]) for name in names(result)),
-            percent(each["mean"]),
-            *([percent(each["deviation"])] if seeds > 1 else []),
-            percent(each["best"] and each["best"]["accuracy"]),
+            *(format_value(each["point"][name]) for name in names),
+            format_percent(each["mean"]),
+            *([format_percent(each["deviation"])] if seeds > 1 else []),
+            format_percent(each["best"]["accuracy"]) if each["best"] else "",
             f"{each['best']['epoch']:.3g}" if each["best"] else "",
-            percent(each["train"]),
+            format_percent(each["train"]),
             remark(result, k),
             style="bold" if k == result["best"] else None,
         )
     return table
 
 
-def remark(result, k):
-    """A word or two on candidate k."""
+def remark(result: SearchResult, k: int) -> str:
+    """A few words on candidate k."""
     each, seeds = result["candidates"][k], result["search"]["seeds"]
     if each["diverged"]:
         return f"diverged at update {min(each['diverged']):,}"
     if each["finished"] < seeds:
         return f"{each['finished']} of {seeds} seeds" if seeds > 1 else "to come"
-    return "best" if k == result["best"] else "not told from it" if k in result["as_good"] else ""
+    return "best" if k == result["best"] else "within noise of the best" if k in result["as_good"] else ""
 
 
-def order(result):
-    """The indices of the candidates, the best first."""
-    means = [each["mean"] for each in result["candidates"]]
-    return sorted(range(len(means)), key=lambda k: (means[k] is None, -(means[k] or 0)))
-
-
-def format_point(point):
-    return ", ".join(f"{name} {value(number)}" for name, number in point.items())
-
-
-def conclusion(result):
+def conclusion(result: SearchResult) -> list[str]:
     """What was found, and how sure that is, as sentences."""
     if result["best"] is None:
         return ["[red]every candidate diverged: take a smaller lr_max or lambda[/]"]
-    candidates, seeds = result["candidates"], result["search"]["seeds"]
-    best = candidates[result["best"]]
-    lines = [f"best: {format_point(best['point'])}, validation accuracy {percent(best['mean'])} %"]
-    known = "measured here" if seeds > 1 else "assumed, as these networks have it on CIFAR-10; --seeds K measures it"
-    noise = f"another seed moves a result by {percent(result['noise'])} points ({known})"
-    if result["as_good"]:
-        first, count = names(result)[0], len(result["as_good"])
-        others = ", ".join(value(candidates[k]["point"][first]) for k in result["as_good"][:MOST_NAMED])
-        more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
-        lines.append(f"[yellow]can't be told from it:[/] {first} {others}{more}; {noise}")
-    else:
-        lines.append(f"no other comes within two standard errors: {noise}")
+    best = result["candidates"][result["best"]]
+    first = f"best: {format_point(best['point'])}, validation accuracy {format_percent(best['mean'])} %"
+    return [first, noise_sentence(result), *final_sentences(result)]
+
+
+def noise_sentence(result: SearchResult) -> str:
+    """Which candidates are within the noise of the best, and where that noise is known from."""
+    measured = result["search"]["seeds"] > 1
+    source = "measured here" if measured else "assumed, as these networks have it on CIFAR-10; --seeds K measures it"
+    noise = f"another seed moves a result by {format_percent(result['noise'])} points ({source})"
+    if not result["as_good"]:
+        return f"no other candidate comes within two standard errors of it: {noise}"
+    name, count = dimension_names(result)[0], len(result["as_good"])
+    others = ", ".join(format_value(result["candidates"][k]["point"][name]) for k in result["as_good"][:MOST_NAMED])
+    more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
+    return f"[yellow]within noise of the best:[/] {name} {others}{more}; {noise}"
+
+
+def final_sentences(result: SearchResult) -> list[str]:
+    """How the last training ended, if there was one."""
     final = result["final"]
-    if final and "diverged" in final:
-        lines.append(f"[red]trained for longer, it diverged:[/] {escape(final['diverged'])}")
-    elif final:
-        lines.append(
-            f"[green]trained on the split 49000 (cycles: {result['search']['final_cycles']}):[/] test accuracy "
-            f"{percent(final['test']['accuracy'])} %, measured once (validation {percent(final['val']['accuracy'])} %, "
-            f"training {percent(final['train']['accuracy'])} %)"
-        )
-    return lines
-
-
-def draw_search(result, folder):
-    """search.png and curves.png in `folder`. Returns the names."""
-    figures = {"search.png": accuracy_figure(result), "curves.png": curves_figure(result)}
-    for name, figure in figures.items():
-        write_bytes(folder / name, drawn(figure, "png"))
-    return list(figures)
-
-
-def drawn(figure, kind):
-    content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=120)
-    return content.getvalue()
-
-
-def accuracy_figure(result):
-    """Validation accuracy against each dimension, coarse and fine apart, with the standard deviation over the seeds as bars."""
-    dimensions = names(result)
-    figure = Figure(figsize=(max(6.4, 4.2 * len(dimensions)), 4.2), layout="constrained")
-    panels = figure.subplots(1, len(dimensions), sharey=True, squeeze=False)[0]
-    logs = {text.partition("=")[0]: text.endswith(":log") for text in result["search"]["space"]}
-    error = result["noise"] if result["search"]["seeds"] == 1 else None
-    for panel, name in zip(panels, dimensions, strict=True):
-        for stage, (marker, colour) in STYLES.items():
-            found = [each for each in result["candidates"] if each["stage"] == stage and each["mean"] is not None]
-            if found:
-                bars = [error or each["deviation"] for each in found]
-                x, y = [each["point"][name] for each in found], [each["mean"] for each in found]
-                style = {"marker": marker, "color": colour, "linestyle": "", "capsize": 3, "markersize": 5}
-                panel.errorbar(x, y, yerr=bars, label=f"{stage} round", **style)
-        if result["best"] is not None:
-            best = result["candidates"][result["best"]]
-            ring = {"marker": "o", "markersize": 13, "fillstyle": "none", "color": COLOURS[2], "linestyle": ""}
-            panel.plot(best["point"][name], best["mean"], label="best", **ring)
-        panel.set(
-            xlabel=name, xscale="log" if logs[name] or (name == "lambda" and min(x_values(result, name)) > 0) else "linear"
-        )
-        if all(isinstance(x, int) for x in x_values(result, name)):
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        elif panel.get_xscale() == "log" and np.divide(*reversed(panel.get_xlim())) < 100:
-            # Decades alone would be too few ticks here, and matplotlib's own smaller ones cover each other.
-            ticks = np.geomspace(*panel.get_xlim(), 6)[1:-1]
-            panel.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
-            panel.xaxis.set_minor_locator(NullLocator())
-        panel.grid(alpha=0.3)
-        panel.yaxis.set_major_formatter(PercentFormatter(1))
-    panels[0].set_ylabel("validation accuracy")
-    bars = "seed noise as assumed" if error else f"standard deviation over {result['search']['seeds']} seeds"
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", title=f"bars: {bars}")
-    return figure
-
-
-def x_values(result, name):
-    return [each["point"][name] for each in result["candidates"]]
-
-
-def curves_figure(result):
-    """The learning curves of the best candidates: validation accuracy and loss against epochs."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for k, colour in zip([k for k in order(result) if result["candidates"][k]["curve"]][:TOP], COLOURS, strict=False):
-        each = result["candidates"][k]
-        epochs = [row["epoch"] for row in each["curve"]]
-        for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
-            label = f"{format_point(each['point'])} ({each['stage']})"
-            panel.plot(epochs, [row[name] for row in each["curve"]], color=colour, marker=".", label=label)
-    for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
-        panel.set(xlabel="epochs", ylabel=f"validation {name}")
-        panel.grid(alpha=0.3)
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
-    handles, labels = panels[0].get_legend_handles_labels()
-    columns = TOP if len(names(result)) == 1 else 1
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")
-    return figure
+    if not final:
+        return []
+    if "diverged" in final:
+        return [f"[red]the winner diverged when it was trained for longer:[/] {escape(final['diverged'])}"]
+    test, val, train = (format_percent(final[part]["accuracy"]) for part in ("test", "val", "train"))
+    return [
+        f"[green]trained on the split {FINAL_SPLIT} (cycles: {result['search']['final_cycles']}):[/] test accuracy {test} %, "
+        f"measured once (validation {val} %, training {train} %)"
+    ]

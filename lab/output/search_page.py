@@ -7,7 +7,9 @@ from matplotlib import style
 from rich.text import Text
 
 from gradcheck.report.document import html_document
-from lab.output.search import accuracy_figure, conclusion, curves_figure, drawn, format_point, names, remark
+from lab.output.figures import image_bytes
+from lab.output.search import SearchResult, conclusion, dimension_names, format_point, remark
+from lab.output.search_figures import accuracy_figure, curves_figure
 
 FOLDER = Path(__file__).parent
 FIGURES = {
@@ -16,38 +18,46 @@ FIGURES = {
 }
 
 
-def search_page(result, command):
-    """The whole HTML document of `result`, the dict of search.json; `command` is the command line that made it."""
+def search_page(result: SearchResult, command: str) -> str:
+    """The whole HTML document; `command` is the command line that made the result."""
     network, final = result["search"]["network"]["name"], result["final"]
     best = None if result["best"] is None else result["candidates"][result["best"]]
-    word = format_point(best["point"]) if best else "All diverged"
     rest = f"is the best found for {network}" if best else f"No candidate for {network} was trained to its end."
     if final and "test" in final:
         rest += f": {100 * final['test']['accuracy']:.2f} % on the test images, measured once"
-    data = {key: result[key] for key in ("search", "candidates")}
-    data |= {"word": word, "rest": rest, "names": names(result), "command": command, "facts": facts(result)}
-    data |= {"remarks": [remark(result, k) for k in range(len(result["candidates"]))], "figures": figures(result)}
+    data = {
+        "search": result["search"],
+        "candidates": result["candidates"],
+        "word": format_point(best["point"]) if best else "All diverged",
+        "rest": rest,
+        "names": dimension_names(result),
+        "command": command,
+        "facts": facts(result),
+        "remarks": [remark(result, k) for k in range(len(result["candidates"]))],
+        "figures": figures(result),
+    }
     return html_document(FOLDER / "search.html", [FOLDER / "search.js"], f"Search: {network}", data)
 
 
-def facts(result):
+def facts(result: SearchResult) -> list[list[str]]:
+    """What stands below the verdict: a heading and its sentences, each."""
     search = result["search"]
     tried = f"{len(result['candidates'])} candidates, seeds of each: {search['seeds']}, cycles: {search['cycles']}"
-    return [["Found", *map(plain, conclusion(result))], ["Searched", *search["space"], tried]]
+    return [["Found", *map(without_markup, conclusion(result))], ["Searched", *search["space"], tried]]
 
 
-def plain(sentence):
+def without_markup(sentence: str) -> str:
     """A sentence without rich's mark-up."""
     return Text.from_markup(sentence).plain
 
 
-def figures(result):
-    """Each figure as two images, for light and for dark screens."""
+def figures(result: SearchResult) -> list[dict[str, str]]:
+    """Each figure with its title and two images, for light and for dark screens."""
     found = []
     for title, draw in FIGURES.items():
-        images = {}
+        figure = {"title": title}
         for mode, name in (("light", "default"), ("dark", "dark_background")):
             with style.context([name, {"savefig.transparent": True}]):
-                images[mode] = "data:image/svg+xml;base64," + base64.b64encode(drawn(draw(result), "svg")).decode()
-        found.append({"title": title} | images)
+                figure[mode] = "data:image/svg+xml;base64," + base64.b64encode(image_bytes(draw(result), "svg")).decode()
+        found.append(figure)
     return found

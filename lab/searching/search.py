@@ -1,173 +1,84 @@
-"""Coarse, fine, and the winner trained once more: the jobs of each stage, in order, shared with whoever works on the study."""
+"""A search as its study has it: which points each stage tries, and what their candidates reached so far."""
 
-import time
-from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
-from gradcheck.errors import UserError
-from lab.searching.board import Board, Job
+from optuna.storages import BaseStorage
+
+from lab.searching.board import Board
+from lab.searching.plan import SearchPlan
+from lab.searching.points import coarse_points, fine_points
 from lab.searching.ranking import Candidate, ranked
-from lab.searching.space import coarse_points, fine_points, settings_at
-from lab.training.loop import Diverged
-from lab.training.run import Run, resolve_settings
-from lab.training.stacked import StackedTraining, stacking_key
-
-# Seconds between two looks at what others do.
-PATIENCE = 1.0
-
-FINAL_SPLIT = "49000"
-STAGES = ("coarse", "fine")
+from lab.searching.space import Point
+from lab.training.settings import Settings
 
 
-@dataclass(frozen=True)
-class SearchPlan:
-    """What a search is asked to do. `base` are the Settings of a training, at every point the same but for what is varied."""
+class Training(NamedTuple):
+    """A training of a stage: the key of its job, its point, and what both mean for a run."""
 
-    base: object
-    space: tuple
-    coarse: int = 8
-    fine: int = 8
-    seeds: int = 1
-    sampler: str = "random"
-    factors: tuple = ()
-    final_cycles: int = 3
-
-    def as_json(self):
-        """All that makes the result: not where it is computed, nor where the data lie."""
-        base = {name: value for name, value in self.base.trained.items() if name != "verify"}
-        rest = {"coarse": self.coarse, "fine": self.fine, "seeds": self.seeds, "sampler": self.sampler}
-        rest |= {
-            "per_layer": list(self.factors),
-            "final_cycles": self.final_cycles,
-            "space": [str(each) for each in self.space],
-        }
-        return {"implementation": self.base.implementation} | base | rest
-
-
-class Stopped(Exception):
-    """Somebody pressed Ctrl-C; what was claimed is given back."""
+    key: str
+    point: Point
+    settings: Settings
 
 
 class Search:
-    """`plan`, worked on through the study `name` of `storage`, at `images` on `device`. Raises UserError.
+    """`plan`, worked on through the study `name` of `storage`, and a study `NAME-final` for the last training.
 
-    `stopped()` tells when to end; `changed()` is called whenever there is more to show: `training`, the stacks at work.
+    All that its methods return comes from the studies, so that every worker sees the same search. Raises UserError as Board
+    does.
     """
 
-    def __init__(self, plan, images, device, storage, name, together, stopped, changed):
-        self.plan, self.images, self.device, self.together = plan, images, device, together
-        self.stopped, self.changed = stopped, changed
+    def __init__(self, plan: SearchPlan, storage: BaseStorage, name: str) -> None:
+        self.plan, self.name = plan, name
         self.board = Board(storage, name, plan.as_json())
         self.final_board = Board(storage, f"{name}-final", plan.as_json())
-        self.parts, self.training, self.waiting, self.fine = None, None, False, None
 
-    def points(self, stage):
-        """The points of a stage. Those of the fine one are drawn when the coarse one is finished, and stand in the study."""
-        if stage == "coarse":
-            return coarse_points(self.plan.space, self.plan.coarse, self.plan.base.seed)
-        if self.fine is None:
-            tried = [(each.point, each.mean) for each in self.candidates("coarse")]
-            p = self.plan
-            self.fine = self.board.agreed("fine", lambda: fine_points(p.space, p.fine, p.sampler, tried, p.base.seed))
-        return self.fine
+    def points(self, stage: str) -> list[Point]:
+        return self._coarse_points if stage == "coarse" else self._fine_points
 
-    def candidates(self, stage):
-        """The candidates of a stage with what they got so far."""
+    @cached_property
+    def _coarse_points(self) -> list[Point]:
+        return coarse_points(self.plan.space, self.plan.coarse, self.plan.base.seed)
+
+    @cached_property
+    def _fine_points(self) -> list[Point]:
+        """Drawn when the coarse stage is finished; the study keeps them, so that all workers have the same."""
+        plan = self.plan
+        tried = [(each.point, each.mean) for each in self.candidates("coarse")]
+        return self.board.agree("fine", lambda: fine_points(plan.space, plan.fine, plan.sampler, tried, plan.base.seed))
+
+    def candidates(self, stage: str) -> list[Candidate]:
+        """The candidates of a stage, with the results that they have so far."""
         results = self.board.results()
         return [
-            Candidate(stage, point, tuple(results.get(key(stage, k, seed)) for seed in range(self.plan.seeds)))
+            Candidate(stage, point, tuple(results.get(job_key(stage, k, seed)) for seed in range(self.plan.seeds)))
             for k, point in enumerate(self.points(stage))
         ]
 
-    def known(self):
-        """The candidates of all stages that are known. There is no fine one where every coarse candidate diverged."""
+    def known_candidates(self) -> list[Candidate]:
+        """The candidates of both stages; those of the fine one once the coarse one is finished, unless all of it diverged."""
         coarse = self.candidates("coarse")
-        both = self.plan.fine and all(each.finished for each in coarse) and any(each.mean is not None for each in coarse)
-        return coarse + (self.candidates("fine") if both else [])
+        has_fine = self.plan.fine and all(each.finished for each in coarse) and any(each.mean is not None for each in coarse)
+        return coarse + (self.candidates("fine") if has_fine else [])
 
-    def stage(self, stage):
-        """Works until every candidate of the stage is finished, by this worker or another."""
-        points = {
-            key(stage, k, seed): (point, seed) for k, point in enumerate(self.points(stage)) for seed in range(self.plan.seeds)
-        }
-        settings = {name: self.settings_at(*each) for name, each in points.items()}
-        distributions = {each.name: each.distribution() for each in self.plan.space}
-        jobs = [Job(name, point, distributions) for name, (point, _) in points.items()]
-        do = lambda claimed: self._train({name: settings[name] for name in claimed})  # noqa: E731
-        self._work(self.board, jobs, self.together, lambda name: stacking_key(settings[name]), do)
+    @property
+    def finished(self) -> bool:
+        """Whether every candidate that is known is finished; the last training may still be to come."""
+        return all(each.finished for each in self.known_candidates())
 
-    def settings_at(self, point, seed=0):
-        settings = settings_at(self.plan.base, point, self.plan.factors)
-        return replace(settings, seed=settings.seed + seed)
+    def winner(self) -> Candidate | None:
+        """The best of the finished candidates, None where there is none that did not diverge."""
+        return next((each for each in ranked(self.known_candidates()) if each.mean is not None), None)
 
-    def _work(self, board, jobs, most, alike_of, do):
-        """Claims jobs, up to `most` that may train together, and calls `do(claimed) -> [(value, result), ...]`, until
-        all are finished.
-
-        What is claimed is given back where this worker is stopped, or fails.
-        """
-        keys = {job.key for job in jobs}
-        with board.alive():
-            while not keys <= board.results().keys():
-                if self.stopped():
-                    raise Stopped
-                board.free_lost(keys)
-                board.put_up(jobs)
-                claimed = board.claim(keys, most, alike_of)
-                self.waiting = not claimed
-                if not claimed:
-                    time.sleep(PATIENCE)
-                try:
-                    for trial_id, found in zip(claimed.values(), do(claimed) if claimed else (), strict=True):
-                        board.finish(trial_id, *found)
-                except BaseException:
-                    board.give_back(claimed.values())
-                    raise
-                self.changed()
-
-    def _train(self, settings):
-        """Accuracy, or None, and result of each of the settings, a dict by name, trained together. Raises Stopped."""
-        try:
-            self.training = StackedTraining(list(settings.values()), self.device)
-            if self.parts is None:
-                self.parts = self.training.to_device(self.images)
-            for _ in self.training.train(self.parts, self.changed, self.stopped):
-                self.changed()
-            if not self.training.ended:
-                raise Stopped
-            return [(result["val"] and result["val"]["accuracy"], result) for result in self.training.results()]
-        finally:
-            self.training = None
-
-    def final_settings(self):
-        """Those of the winner on more images and for more cycles."""
-        settings = self.settings_at(ranked(self.known())[0].point)
-        return replace(settings, split=FINAL_SPLIT, cycles=self.plan.final_cycles, images=None, fingerprint=None)
-
-    def final(self, images, folder):
-        """The winner, trained in `folder` (a RunFolder) by one of the workers; its test accuracy is what the study keeps.
-
-        `images` are those of the final split. Returns the `result.json`, or {"diverged": a sentence}.
-        """
-        settings = resolve_settings(self.final_settings(), images)
-        self._work(self.final_board, [Job("final", {}, {})], 1, str, lambda claimed: [self._trained(settings, images, folder)])
-        return self.final_board.results()["final"]
-
-    def _trained(self, settings, images, folder):
-        if not folder.config.exists():
-            folder.write_settings(settings)
-        elif folder.settings().trained != settings.trained:
-            raise UserError(f"{folder.path} holds another run; name another folder with --out")
-        if not folder.read_result():
-            try:
-                for _ in Run(settings, images, folder, self.device).train(lambda lr, loss: self.changed(), self.stopped):
-                    pass
-            except Diverged as diverged:
-                return None, {"diverged": str(diverged)}
-        result = folder.read_result()
-        if not result:
-            raise Stopped
-        return result["test"]["accuracy"], result
+    def trainings(self, stage: str) -> list[Training]:
+        """All trainings of a stage: each of its points with each seed."""
+        return [
+            Training(job_key(stage, k, seed), point, self.plan.settings_at(point, seed))
+            for k, point in enumerate(self.points(stage))
+            for seed in range(self.plan.seeds)
+        ]
 
 
-def key(stage, k, seed):
+def job_key(stage: str, k: int, seed: int) -> str:
+    """The key of the job that trains candidate `k` of a stage with the seed number `seed` of its seeds."""
     return f"{stage}-{k}-seed-{seed}"
