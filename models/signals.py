@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gradcheck.diagnosis.signals import ByLayer, Signals
+from gradcheck.diagnosis.signals import Signals
 
 
 def capture_signals(modules: nn.Sequential, loss: Callable[[Tensor], Tensor], X: Tensor, eps: float) -> Signals:
@@ -31,12 +32,10 @@ def capture_signals(modules: nn.Sequential, loss: Callable[[Tensor], Tensor], X:
         modules.train(training)
         for hook in hooks:
             hook.remove()
-    found: dict[str, ByLayer] = {name: [None] for name in ("S", "S_tilde", "A", "dS", "dS_tilde", "dA")}
-    found["A"] = [X.numpy(force=True)]
+    found: dict[str, dict[int, np.ndarray]] = {name: {} for name in ("S", "S_tilde", "A", "dS", "dS_tilde", "dA")}
+    found["A"][0], layer = X.numpy(force=True), 0
     for (kind, output), gradient in zip(outputs, gradients, strict=True):
-        if kind == "S":
-            for by_layer in found.values():
-                by_layer.append(None)
-        found[kind][-1] = output.numpy(force=True)
-        found[f"d{kind}"][-1] = gradient.numpy(force=True)
+        layer += kind == "S"
+        found[kind][layer] = output.numpy(force=True)
+        found[f"d{kind}"][layer] = gradient.numpy(force=True)
     return Signals(**found, eps=eps)

@@ -2,24 +2,21 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-# By layer, from 1; index 0 stands empty.
-ByLayer = list[np.ndarray | None]
+from gradcheck.arrays import Array
 
 
 @dataclass(frozen=True)
 class Signals:
-    """Lists by layer, from 1; index 0 stands empty, but A[0] is the input X. All float64, of the mean loss alone, no penalty.
+    """Arrays (n, m) by the number of their layer, from 1; A[0] is the input X. All are float64, of the mean loss alone.
 
-    S (n, m) leaves the linear map, S_tilde (n, m) the batch norm (None without it), A (n, m) the ReLU; `dS`, `dS_tilde` and
-    `dA` are the derivatives of the loss by them, from autograd. `eps` is batch norm's.
+    S leaves the linear map, S_tilde the batch norm (empty without it), A the ReLU; `dS`, `dS_tilde` and `dA` are the
+    derivatives of the loss by them, from autograd, without a penalty. `eps` is batch norm's.
     """
 
-    A: ByLayer
-    S: ByLayer
-    S_tilde: ByLayer
-    dA: ByLayer
-    dS: ByLayer
-    dS_tilde: ByLayer
+    A: dict[int, Array]
+    S: dict[int, Array]
+    S_tilde: dict[int, Array]
+    dA: dict[int, Array]
+    dS: dict[int, Array]
+    dS_tilde: dict[int, Array]
     eps: float

@@ -13,7 +13,7 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
-from gradcheck.diagnosis.patterns import diagnose_pair
+from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError
 from gradcheck.faults import changed_between_calls, gradient_or_nan, misshapen, raised
 from gradcheck.rounding.draws import DRAWS, SAFETY
@@ -144,6 +144,4 @@ class PairSubject:
         return quotient_errors(cost, exact, self.derive.takes_complex)
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
-        right = {tensor: derivative[0] for tensor, (derivative, _) in truth.items()}
-        uncertainty = {tensor: error for tensor, (_, error) in truth.items()}
-        return diagnose_pair(cases[0], right, uncertainty, self.parameters, failing)
+        return diagnose_pair(cases[0], truth, self.parameters, failing)

@@ -12,7 +12,8 @@ from gradcheck.derivations.chain_complex_step import complex_step
 from gradcheck.derivations.chain_differences import central_difference
 from gradcheck.derivations.estimate import EPS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
-from gradcheck.diagnosis.network_patterns import Evidence, diagnose
+from gradcheck.diagnosis.evidence import Evidence
+from gradcheck.diagnosis.network_patterns import diagnose_network
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
 from gradcheck.faults import gradient_or_nan, misshapen, raised
@@ -220,7 +221,7 @@ class NetworkSubject:
             rounding = {tensor: float(np.max(case.rounding[tensor])) for tensor in self.parameters}
             assert case.reference is not None  # where there are signals there is a reference
             evidence.append(Evidence(case.claimed, case.reference, rounding, self.parameters, lam, signals))
-        return diagnose(evidence, failing)
+        return diagnose_network(evidence, failing)
 
 
 def check_finite(X: Array) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
-from gradcheck.diagnosis.patterns import diagnose_pair
+from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
 from gradcheck.subject import Case, CostAndGradients, no_progress
@@ -119,9 +119,7 @@ class LayeredSubject(NetworkSubject):
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
         if self.reference is not None:
             return super().diagnose(cases, truth, failing)
-        right = {tensor: derivative[0] for tensor, (derivative, _) in truth.items()}
-        uncertainty = {tensor: error for tensor, (_, error) in truth.items()}
-        return diagnose_pair(cases[0], right, uncertainty, self.parameters, failing)
+        return diagnose_pair(cases[0], truth, self.parameters, failing)
 
 
 class ClaimedTwin:

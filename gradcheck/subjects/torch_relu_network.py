@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradcheck.diagnosis.signals import Signals
+from gradcheck.per_layer import split_name
 from gradcheck.subject import CostAndGradients
 
 
@@ -63,14 +64,13 @@ class TorchReluNetwork(nn.Module):
         loss = self.mean_loss(steps[f"S{self.depth}"], torch.as_tensor(y))
         derivatives = dict(zip(steps, torch.autograd.grad(loss, list(steps.values())), strict=True))
 
-        def by_layer(kind: str, found: dict[str, torch.Tensor]) -> list[np.ndarray | None]:
-            names = (f"{kind}{layer}" for layer in range(1, self.depth + 1))
-            return [None, *(found[name].numpy(force=True) if name in found else None for name in names)]
-
-        kinds = ("A", "S", "S_tilde")
-        lists = {kind: by_layer(kind, steps) for kind in kinds} | {f"d{kind}": by_layer(kind, derivatives) for kind in kinds}
-        lists["A"][0] = X
-        return Signals(**lists, eps=self.eps)
+        found: dict[str, dict[int, np.ndarray]] = {name: {} for name in ("A", "S", "S_tilde", "dA", "dS", "dS_tilde")}
+        found["A"][0] = X
+        for name, step in steps.items():
+            kind, layer = split_name(name)
+            found[kind][layer] = step.numpy(force=True)
+            found[f"d{kind}"][layer] = derivatives[name].numpy(force=True)
+        return Signals(**found, eps=self.eps)
 
     def _tensor(self, X: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(X, dtype=self.tensors["W1"].dtype)
