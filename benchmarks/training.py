@@ -14,7 +14,8 @@ from rich.progress import track
 
 from gradcheck.report.tables import markdown
 from lab import twins
-from lab.training.evaluation import DeviceData, evaluate
+from lab.training.device_data import DeviceData
+from lab.training.evaluation import evaluate
 from networks import NAMED, initial_state
 
 IMAGES, BATCH, ROUNDS, UPDATES = 10_000, 100, 9, 50

@@ -1,18 +1,21 @@
 """A network of `networks.py` and its twin as a subject of gradcheck: the forward functions of `manual/` make the chain."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import gradcheck
 import manual
-import models
 from gradcheck import ORACLES, Chain, CheckResult
 from gradcheck.arrays import Array
 from gradcheck.per_layer import Lambda, lambda_per_layer
 from gradcheck.subject import Advance, no_progress
 from manual import layers, passes
 from networks import Network
+
+if TYPE_CHECKING:
+    import models
 
 
 def default_lambdas(network: Network) -> tuple[Lambda, ...]:
@@ -23,7 +26,7 @@ def default_lambdas(network: Network) -> tuple[Lambda, ...]:
 def check_network(
     name: str,
     claimed: manual.MLP,
-    reference: models.MLP,
+    reference: "models.MLP",
     X: Array,
     y: Array,
     lams: Sequence[Lambda],

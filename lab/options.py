@@ -1,17 +1,19 @@
 """Options that several commands take: network, data, device and seed, and what they mean."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
-from gradcheck.command import positive, whole_number
+from gradcheck.command import Parser, positive, whole_number
 from gradcheck.errors import UserError
 from gradcheck.per_layer import lambda_per_layer
 from lab.data.datasets import SOURCES
 from networks import LOSSES, NAMED, Network
 
 
-def add_common_options(parser, data="synthetic"):
-    """--seed, --device, --data and --data-dir; `data` says what --data is where it is not given."""
+def add_common_options(parser: Parser, data: str = "synthetic") -> None:
+    """--seed, --device, --data and --data-dir; `data` says in the help what --data is where it is not given."""
     parser.add_argument("--seed", type=whole_number(0), default=0, help="draws parameters, images and batches (0)")
     parser.add_argument(
         "--device",
@@ -27,9 +29,9 @@ def add_common_options(parser, data="synthetic"):
 NETWORK_OPTIONS = ("hidden", "batch_norm", "loss", "bn_eps", "bn_momentum")
 
 
-def add_network_options(parser):
-    """--hidden, --batch-norm and --loss, for a network that has no name here; batch norm's two constants for any."""
-    parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="another network: its hidden layers")
+def add_network_options(parser: Parser) -> None:
+    """--hidden, --batch-norm and --loss, for a network that has no name here; the two constants of batch norm for any."""
+    parser.add_argument("--hidden", type=sizes, metavar="N,N,...", help="a network of your own: the units of its hidden layers")
     parser.add_argument("--batch-norm", action="store_true", help="with --hidden: batch norm before each ReLU")
     parser.add_argument("--loss", choices=LOSSES, help="with --hidden: softmax cross-entropy (default) or sigmoid")
     eps, momentum = Network.eps, Network.momentum
@@ -39,8 +41,8 @@ def add_network_options(parser):
     )
 
 
-def chosen_networks(parser, names, options):
-    """The networks of `names`, or the one that the network options describe."""
+def chosen_networks(parser: Parser, names: Sequence[str], options: argparse.Namespace) -> list[Network]:
+    """The networks of `names`, or the one that the network options describe. Ends the command where they describe none."""
     unknown = [name for name in names if name not in NAMED]
     if unknown:
         parser.error(f"unknown network {unknown[0]!r}; choose from {', '.join(NAMED)}, or --hidden N,N,...")
@@ -57,21 +59,22 @@ def chosen_networks(parser, names, options):
     return with_constants(parser, [Network(name, options.hidden, bool(options.batch_norm), loss)], options)
 
 
-def with_constants(parser, networks, options):
+def with_constants(parser: Parser, networks: Sequence[Network], options: argparse.Namespace) -> list[Network]:
     """The networks with --bn-eps and --bn-momentum, where they are given."""
-    given = {"eps": options.bn_eps, "momentum": options.bn_momentum}
-    given = {name: value for name, value in given.items() if value is not None}
+    constants = {"eps": options.bn_eps, "momentum": options.bn_momentum}
+    given: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
     if given and not any(network.batch_norm for network in networks or NAMED.values()):
         parser.error(f"--bn-{next(iter(given))} has no meaning for networks without batch norm")
     return [replace(network, **given) if network.batch_norm else network for network in networks]
 
 
-def sizes(text):
+def sizes(text: str) -> tuple[int, ...]:
+    """An argparse type: the units of each hidden layer, as 50,30."""
     return tuple(whole_number(1)(part) for part in text.split(","))
 
 
-def lambdas(text):
-    """An argparse type: "0.01" is a number for all layers, "0.005,0.01" one a layer."""
+def lambdas(text: str) -> float | tuple[float, ...]:
+    """An argparse type: 0.01 is one number for all layers, 0.005,0.01 is one a layer."""
     try:
         per_layer = tuple(float(part) for part in text.split(","))
         lambda_per_layer(per_layer, len(per_layer))
@@ -80,7 +83,7 @@ def lambdas(text):
     return per_layer if len(per_layer) > 1 else per_layer[0]
 
 
-def share(text):
+def share(text: str) -> float:
     """An argparse type: a number over 0 and up to 1."""
     number = positive(text)
     if number > 1:
@@ -88,17 +91,31 @@ def share(text):
     return number
 
 
-def find_device(name):
+def find_device(name: str) -> str:
     """ "cpu" or "cuda" for auto, cpu or cuda. Raises UserError where CUDA is asked for and not there."""
+    if name == "cpu":
+        return name
     import torch
 
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    return "cuda" if available and name != "cpu" else "cpu"
+    return "cuda" if available else "cpu"
 
 
-def device_of(settings):
-    """ "auto" is a GPU for PyTorch where there is one; NumPy by hand goes there (with CuPy) only when told to."""
-    by_hand = "manual" in settings.twins
-    return find_device("cpu" if settings.device == "auto" and by_hand else settings.device)
+class Trained(Protocol):
+    """What Settings say of where they are trained."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def twins(self) -> tuple[str, ...]: ...
+
+
+def device_of(settings: Trained) -> str:
+    """ "cpu" or "cuda". With "auto", PyTorch takes a GPU where there is one; the manual twin takes one only when asked to.
+
+    Raises UserError where CUDA is asked for and not there.
+    """
+    return find_device("cpu" if settings.device == "auto" and "manual" in settings.twins else settings.device)

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import call
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import manual.mlp
 from lab import twins
-from lab.cli import figures, train
+from lab.cli import figures, train, train_session
 from lab.data import datasets
 from lab.options import device_of
 from lab.training import checkpoint
+from lab.training.checkpoint import RunCheckpoint
 from lab.training.loop import LARGEST_COST
 from lab.training.run import Run, first_relu, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
@@ -40,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("drawn_once")
 def undrawn(monkeypatch, request):
     """Figures take longer than these trainings: only tests that look at them draw any."""
     if "figures" not in request.keywords:
-        monkeypatch.setattr(train, "draw", lambda runs, path: [])
+        monkeypatch.setattr(train_session, "draw", lambda runs, path: [])
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_a_run_writes_what_it_says(capsys, out):
     assert sum(histogram["right"]) + sum(histogram["wrong"]) == 2000
     settings = Settings.from_json(json.loads((out / "config.json").read_text()))
     assert (settings.lam, settings.seed, settings.images, settings.network.hidden) == (0.1, 3, 2000, (4,))
-    assert checkpoint.read(out / "checkpoint.safetensors").update == 30
+    assert checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint).update == 30
     for name in ("curves.png", "probability.png"):
         assert (out / name).stat().st_size > 10_000
     assert not list(out.glob("*partial*"))
@@ -108,7 +110,7 @@ def test_both_twins_are_recorded_with_their_distance(capsys, out):
     rows = RunFolder(out).rows()
     assert all(row["drift"]["weights"] < 1e-12 and row["torch"].keys() == {"train", "val"} for row in rows)
     assert json.loads((out / "result.json").read_text())["torch"]["test"]["accuracy"] > 0
-    assert "the twins are apart by (relative) logits" in printed
+    assert "the twins have drifted apart by (relative) logits" in printed
     assert {name.partition(".")[0] for name in load_file(out / "checkpoint.safetensors")} == {"manual", "torch"}
 
 
@@ -132,6 +134,14 @@ def test_one_layer_draws_its_weights(capsys, out, settings):
     printed = trained(capsys, out, "one-layer-sigmoid", "--updates", "3", *settings)
     assert "weights.png" in printed
     assert (out / "weights.png").stat().st_size > 10_000
+
+
+def test_the_manual_twin_is_trained_without_pytorch(out):
+    script = "import sys; sys.modules['torch'] = None; from lab.cli.train import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, *QUICK, "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (out / "result.json").exists()
 
 
 # Stopping and going on.
@@ -201,7 +211,7 @@ def test_killed_behind_the_first_record(capsys, tmp_path):
         assert path.exists()
     config = json.loads((out / "config.json").read_text()) | {"updates": 30, "record_every": 10}
     (out / "config.json").write_text(json.dumps(config))
-    at_zero = checkpoint.read(out / "checkpoint.safetensors")
+    at_zero = checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint)
     assert at_zero.update == 0
     checkpoint.write(out / "checkpoint.safetensors", replace(at_zero, settings=config))
     code, _, err = call(train.main, capsys, "--resume", out)
@@ -253,8 +263,8 @@ def test_what_a_kill_leaves_between_two_files_is_mended(capsys, tmp_path, lost):
     lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
     if lost != "nothing":
         trained(capsys, tmp_path / "shorter", *QUICK, "--updates", "20")
-        earlier = checkpoint.read(tmp_path / "shorter" / "checkpoint.safetensors")
-        settings = checkpoint.read(out / "checkpoint.safetensors").settings
+        earlier = checkpoint.read(tmp_path / "shorter" / "checkpoint.safetensors", RunCheckpoint)
+        settings = checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint).settings
         checkpoint.write(out / "checkpoint.safetensors", replace(earlier, settings=settings))
         if lost == "half a row":
             (out / "metrics.jsonl").write_text("".join(lines[:3]) + lines[3][:17])
@@ -275,7 +285,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(capsys, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.count("\n") == 1
-    update = checkpoint.read(out / "checkpoint.safetensors").update
+    update = checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint).update
     assert err.startswith(f"stopped after {update:,} of 100,000 updates; go on with: python ")
     assert err.rstrip().endswith(f"train.py --resume '{out}'")
     assert 0 < update < 50000
@@ -289,8 +299,8 @@ def test_a_checkpoint_of_one_twin_opens_in_the_other(capsys, tmp_path):
         (out / "result.json").unlink()
         lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
         trained(capsys, tmp_path / f"{out.name}-short", *settings, "--updates", "20")
-        earlier = checkpoint.read(tmp_path / f"{out.name}-short" / "checkpoint.safetensors")
-        settings = checkpoint.read(out / "checkpoint.safetensors").settings
+        earlier = checkpoint.read(tmp_path / f"{out.name}-short" / "checkpoint.safetensors", RunCheckpoint)
+        settings = checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint).settings
         checkpoint.write(out / "checkpoint.safetensors", replace(earlier, settings=settings))
         code, _, err = call(train.main, capsys, "--resume", out, "--implementation", then)
         assert (code, err) == (0, "")
@@ -433,7 +443,7 @@ def test_divergence(capsys, out):
     assert code == 1
     assert err.startswith("command: the manual twin diverged at update ")
     assert ", lr 1e+03: loss " in err
-    last = checkpoint.read(out / "checkpoint.safetensors")
+    last = checkpoint.read(out / "checkpoint.safetensors", RunCheckpoint)
     assert RunFolder(out).rows()[-1]["train"]["cost"] < LARGEST_COST
     assert RunFolder(out).rows()[-1]["update"] == last.update
     assert err.rstrip().endswith(f"the last good checkpoint is of update {last.update}: {out / 'checkpoint.safetensors'}")
@@ -490,7 +500,7 @@ def test_a_poor_learning_rate_finishes(capsys, out):
         (("two-layer", "--bn-eps", "1e-3"), "--bn-eps has no meaning for networks without batch norm"),
         (("three-layer-bn", "--bn-momentum", "1.5"), "'1.5' is over 1"),
         (("two-layer", "--images", "2001"), "--images 2,001 is over the 2,000 images"),
-        (("two-layer", "--out", ""), "an empty name is no folder"),
+        (("two-layer", "--out", ""), "an empty name is not a folder"),
         (("two-layer", "--lam", "-1"), "'-1' is not lambda"),
         (("two-layer", "--lam", "1,2,3"), "two-layer: lambda has 3 values"),
         (("two-layer", "--batch-size", "2001"), "--batch-size 2001 does not fit the 2,000 images"),
@@ -552,15 +562,43 @@ def test_a_broken_run_is_not_resumed(capsys, out, name, content, message):
     assert err.count("\n") == 1
 
 
+def test_the_form_of_a_checkpoint(capsys, out):
+    """Runs of earlier versions are resumed: what the file holds keeps its names."""
+    trained(capsys, out, *QUICK, "--batch-norm", "--implementation", "both")
+    with safe_open(out / "checkpoint.safetensors", "numpy") as file:
+        metadata, names = file.metadata(), set(file.keys())
+    assert metadata.keys() == {"update", "generator", "seconds", "settings"}
+    assert json.loads(metadata["settings"]) == json.loads((out / "config.json").read_text())
+    assert json.loads(metadata["seconds"]).keys() == {"updates", "records"}
+    assert json.loads(metadata["generator"])["bit_generator"] == "PCG64"
+    tensors = ("W1", "b1", "gamma1", "beta1", "running_mean1", "running_var1", "W2", "b2")
+    assert names == {f"{twin}.{name}" for twin in ("manual", "torch") for name in tensors}
+
+
+@pytest.mark.figures
+def test_a_run_from_when_drift_was_called_apart(capsys, out):
+    """It is drawn, shown and continued, without the drift of its earlier records."""
+    trained(capsys, out, *QUICK, "--implementation", "both")
+    for name in ("metrics.jsonl", "result.json"):
+        (out / name).write_text((out / name).read_text().replace('"drift"', '"apart"'))
+    code, printed, _ = call(figures.main, capsys, out)
+    assert (code, "drift.png" in printed) == (0, False)
+    code, printed, _ = call(train.main, capsys, "--resume", out)
+    assert (code, "drifted" in printed) == (0, False)
+    (out / "result.json").unlink()
+    code, printed, _ = call(train.main, capsys, "--resume", out)
+    assert (code, "drifted" in printed) == (0, True)
+
+
 @pytest.mark.parametrize("broken", [{"update": "x"}, {"update": -4}, {"generator": {}}, {"seconds": {}}, {"states": {}}])
-def test_a_checkpoint_that_is_not_whole(capsys, out, broken):
+def test_a_checkpoint_that_is_incomplete(capsys, out, broken):
     trained(capsys, out, *QUICK)
     (out / "result.json").unlink()
     path = out / "checkpoint.safetensors"
-    checkpoint.write(path, replace(checkpoint.read(path), **broken))
+    checkpoint.write(path, replace(checkpoint.read(path, RunCheckpoint), **broken))
     code, _, err = call(train.main, capsys, "--resume", out)
     assert (code, err.count("\n")) == (2, 1)
-    assert "is not a checkpoint of train.py: its metadata are not whole" in err
+    assert "is not a checkpoint of train.py: its metadata are incomplete" in err
 
 
 def test_other_data_are_not_gone_on_with(monkeypatch, capsys, out):
@@ -615,7 +653,7 @@ def test_without_cupy_one_line_says_what_to_install(monkeypatch, capsys, out):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.init", lambda: None)
     monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.setattr(train, "verified", lambda started: True)
+    monkeypatch.setattr(train_session, "verified", lambda settings, verify: True)
     code, _, err = call(train.main, capsys, *TINY, "--device", "cuda", "--out", out)
     assert code == 2
     assert "needs CuPy: pip install cupy-cuda12x" in err

@@ -1,6 +1,7 @@
 """Schedules, batches, the training step and the loop of both twins."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from gradcheck.errors import UserError
 from lab import twins
 from lab.data import datasets
+from lab.training import checkpoint
 from lab.training.batches import Batches
+from lab.training.checkpoint import StackCheckpoint
+from lab.training.device_data import DeviceData
 from lab.training.drift import measure_drift
-from lab.training.evaluation import DeviceData, evaluate, probability_of_class, true_class_histogram
+from lab.training.evaluation import evaluate, probability_of_class, true_class_histogram
 from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.schedules import cyclical, step_decay
 from lab.training.settings import Settings, training_plan
+from lab.training.stacked import StackedTraining
 from networks import NAMED, Network, initial_state, nonzero_state
 from random_streams import Stream, random_stream
 
@@ -300,6 +305,22 @@ def test_histogram_by_hand():
     counts = true_class_histogram(twins.training_twin("manual", network, state, "float64"), DeviceData(X, y))
     # The true classes have the probabilities 10/11, 1/11 and 5/6; the second is predicted wrong.
     assert {name: np.flatnonzero(count).tolist() for name, count in counts.items()} == {"right": [16, 18], "wrong": [1]}
+
+
+def test_a_stack_of_twelve_goes_on_with_each_its_own_weights(tmp_path):
+    """Twelve, because sorted by name "10" comes before "2"."""
+    base = Settings(Network("small", hidden=(4,)), step_size=4, cycles=1, images=200)
+    images = load_images(base)
+    candidates = [replace(resolve_settings(base, images), lr_max=0.01 * k) for k in range(1, 13)]
+    whole, half, rest = (StackedTraining(candidates, "cpu") for _ in range(3))
+    parts = whole.to_device(images)
+    list(whole.train(parts, lambda: None, lambda: False))
+    list(half.train(parts, lambda: None, lambda: half.update == 3))
+    checkpoint.write(tmp_path / "stack", half.checkpoint())
+    rest.resume(checkpoint.read(tmp_path / "stack", StackCheckpoint))
+    list(rest.train(parts, lambda: None, lambda: False))
+    for expected, state in zip(whole.stack.states(), rest.stack.states(), strict=True):
+        assert all((state[name] == expected[name]).all() for name in expected)
 
 
 def test_settings_survive_json():

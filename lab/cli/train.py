@@ -1,84 +1,13 @@
 """train.py: verifies a gradient, trains the network, and says how it went."""
 
-import shlex
-import sys
-from dataclasses import replace
-from itertools import count
-from pathlib import Path
+from collections.abc import Sequence
 
-from rich.progress import TextColumn
-
-from gradcheck.command import EXIT_CODES, progress_bar
-from gradcheck.errors import UserError
-from gradcheck.report.tables import show
-from lab.cli.session import interruptible, verified
-from lab.options import device_of
-from lab.output.figures import draw
-from lab.output.training import plan_sentence, record_line, result_table, sentences
 from lab.training.options import parse
-from lab.training.run import Run, load_images, resolve_settings
-from lab.training.run_folder import RunFolder
-from lab.training.settings import Settings
 
 
-def begin(given, folder):
-    """A Run, new or where an old one stopped. Raises UserError."""
-    if "resume" in given:
-        settings = replace(folder.settings(), **{name: value for name, value in given.items() if name != "resume"})
-        return Run(settings, load_images(settings), folder, device_of(settings))
-    folder.check_new()
-    settings = Settings(**{name: value for name, value in given.items() if name != "out"})
-    images = load_images(settings)
-    settings = resolve_settings(settings, images)
-    settings.network.check_lambda(settings.lam)
-    return Run(settings, images, folder, device_of(settings))
-
-
-def folder_of(given):
-    if "resume" in given or "out" in given:
-        return RunFolder(given.get("resume") or given["out"])
-    stem = f"{given['network'].name}-{given.get('implementation', Settings.implementation)}"
-    return RunFolder(next(path for k in count(1) if not (path := Path("runs") / f"{stem}-{k}").exists()))
-
-
-def train(started):
-    """Trains with a progress bar, or with a line a record where nobody watches. Returns whether it came to its end."""
-    folder, updates = started.folder, started.plan.updates
-    figures = TextColumn("{task.completed}/{task.total}  {task.fields[figures]}")
-    with interruptible() as stopped, progress_bar(figures) as bar:
-        task = bar.add_task(started.settings.network.name, total=updates, completed=started.progress.update, figures="")
-        accuracy = ""
-
-        def advance(lr, loss):
-            bar.update(task, advance=1, figures=f"lr {lr:.2e}  loss {loss:.3f}  {accuracy}")
-
-        for row in started.train(advance if not bar.disable else lambda lr, loss: None, stopped):
-            accuracy = f"val {row['val']['accuracy']:.1%}"
-            if bar.disable:
-                show(record_line(row, updates))
-    if started.progress.update < updates:
-        resume = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder.path))}"
-        print(f"stopped after {started.progress.update:,} of {updates:,} updates; go on with: {resume}", file=sys.stderr)
-    return started.progress.update == updates
-
-
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command. Returns its exit code. Raises UserError, and Diverged."""
     given = parse(arguments)
-    folder = folder_of(given)
-    if "resume" in given and folder.read_result():
-        if len(given) > 1:
-            raise UserError(f"{folder.path} is finished already: there is nothing left for other options to change")
-        show(f"{folder.path} is finished already")
-    else:
-        started = begin(given, folder)
-        show(plan_sentence(started))
-        if not verified(started.settings, started.verify):
-            print(f"{started.settings.network.name} is not trained: its gradient is wrong", file=sys.stderr)
-            return EXIT_CODES["fail"]
-        folder.write_settings(started.settings)
-        if not train(started):
-            return 130
-    result = folder.read_result()
-    show(result_table(result), *sentences(result))
-    show(f"{folder.path}: result.json, metrics.jsonl, {', '.join(draw([folder], folder.path))}")
-    return 0
+    from lab.cli.train_session import run_session  # what it imports takes long, and wrong options do not wait for it
+
+    return run_session(given)

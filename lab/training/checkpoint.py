@@ -1,57 +1,89 @@
-"""A run's state as one safetensors file: all that is needed to go on, in the same twin or in the other."""
+"""The state of a training as one safetensors file: all that is needed to go on, a run also in the other twin."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from gradcheck.errors import UserError
+from gradcheck.errors import UserError, one_line
 from gradcheck.report.files import write_bytes
+from lab.twins import State
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`states` holds the parameters and running statistics of each twin, "manual" or "torch" or both, by name.
+    """What every training needs to go on.
 
-    `update` is the number of updates done, `generator` the state of the random generator at the start of the epoch (see
-    `Batches`), `seconds` the time trained so far, `settings` those of the run as JSON.
+    `states` holds parameters and running statistics by the name of what was trained. `update` is the number of updates done,
+    `generator` the state of the random generator at the start of the epoch (see `Batches`), `seconds` the time that "updates"
+    and "records" have taken.
     """
 
-    states: dict
+    states: dict[str, State]
     update: int
-    generator: dict
-    seconds: dict
-    settings: dict
+    generator: dict[str, Any]
+    seconds: dict[str, float]
 
-    def state_for(self, implementation):
+    def is_complete(self) -> bool:
+        """Whether the fields hold what is needed to go on."""
+        counts = isinstance(self.update, int) and self.update >= 0 and self.seconds.keys() == {"updates", "records"}
+        return counts and self.generator.get("bit_generator") == "PCG64" and bool(self.states)
+
+
+@dataclass(frozen=True)
+class RunCheckpoint(Checkpoint):
+    """The checkpoint of a run: the states of "manual" or "torch" or both, and the `settings` of the run as JSON."""
+
+    settings: dict[str, Any]
+
+    def state_for(self, implementation: str) -> State:
         """The state of that twin, or of the other where only the other was trained."""
         return self.states.get(implementation) or next(iter(self.states.values()))
 
 
-METADATA = ("update", "generator", "seconds", "settings")
+@dataclass(frozen=True)
+class StackCheckpoint(Checkpoint):
+    """The checkpoint of a stack: a state for each candidate, by its number.
+
+    `candidates` says in words what was trained and recorded. `rows` and `diverged` are those of `StackedTraining`.
+    """
+
+    candidates: list[Any]
+    rows: list[dict[str, Any]]
+    diverged: list[int | None]
+
+    def is_complete(self) -> bool:
+        return super().is_complete() and self.states.keys() == {str(k) for k in range(len(self.diverged))}
 
 
-def write(path, checkpoint):
-    """Writes the file whole or not at all. Its tensors are named manual.W1, or torch.W1."""
-    tensors = {f"{twin}.{name}": array for twin, state in checkpoint.states.items() for name, array in state.items()}
-    write_bytes(path, save(tensors, {name: json.dumps(getattr(checkpoint, name)) for name in METADATA}))
+AnyCheckpoint = TypeVar("AnyCheckpoint", bound=Checkpoint)
 
 
-def read(path):
-    """The Checkpoint in a file. Raises UserError where the file is not one."""
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes the file whole or not at all. Its tensors are named manual.W1, torch.W1 or 0.W1; all else is metadata."""
+    tensors = {f"{owner}.{name}": array for owner, state in checkpoint.states.items() for name, array in state.items()}
+    write_bytes(path, save(tensors, {name: json.dumps(getattr(checkpoint, name)) for name in metadata_of(type(checkpoint))}))
+
+
+def read(path: Path, kind: type[AnyCheckpoint]) -> AnyCheckpoint:
+    """The checkpoint in a file, a RunCheckpoint or a StackCheckpoint. Raises UserError where the file does not hold one."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dict
-        states = {}
+        states: dict[str, State] = {}
         for full_name, tensor in tensors.items():
-            twin, name = full_name.split(".")
-            states.setdefault(twin, {})[name] = tensor
-        found = Checkpoint(states, **metadata)
-        parts = found.generator.get("bit_generator") == "PCG64", found.seconds.keys() == {"updates", "records"}, found.states
-        if not (isinstance(found.update, int) and found.update >= 0 and all(parts)):
-            raise ValueError("its metadata are not whole")
+            owner, name = full_name.split(".")
+            states.setdefault(owner, {})[name] = tensor
+        if metadata.keys() != set(metadata_of(kind)) or not (found := kind(states, **metadata)).is_complete():
+            raise ValueError("its metadata are incomplete")
         return found
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a checkpoint of train.py: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not a checkpoint of train.py: {one_line(error)}") from error
+
+
+def metadata_of(kind: type[Checkpoint]) -> list[str]:
+    return [field.name for field in fields(kind) if field.name != "states"]

@@ -1,39 +1,50 @@
 """A training run from its settings: the data, the twins, the updates, what is recorded, and the end."""
 
-import time
 import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from gradcheck import CheckResult
+from gradcheck.arrays import Array
 from gradcheck.errors import UserError
+from gradcheck.subject import Advance
 from lab import twins
 from lab.data import datasets
-from lab.data.parts import Part
+from lab.data.parts import Data, Part
 from lab.training import checkpoint
 from lab.training.batches import Batches
-from lab.training.checkpoint import Checkpoint
-from lab.training.evaluation import BINS, DeviceData, true_class_histogram
-from lab.training.loop import Diverged, Learner, Progress, measures, record, train, under_names
-from lab.training.settings import Settings, training_plan
+from lab.training.checkpoint import RunCheckpoint
+from lab.training.device_data import normalised_part, to_device
+from lab.training.evaluation import BINS, true_class_histogram
+from lab.training.loop import Diverged, Progress, Row, train
+from lab.training.run_folder import RunFolder
+from lab.training.settings import Settings, TrainingPlan, training_plan
+from lab.training.side_by_side import Learner, SideBySideTraining, first_at_top, measures
 from lab.training.verification import VERIFIED_IMAGES, verify
+from lab.twins import State
 from networks import initial_state
 
 
 class Run:
-    """What `settings` ask for, begun or gone on with in `folder`, on `device`. Raises UserError where the data don't do."""
+    """The training that `settings` ask for, begun in `folder` or continued from its checkpoint, on `device`, "cpu" or "cuda".
 
-    def __init__(self, settings, images, folder, device):
+    Raises UserError where the images are not those of the settings, or the checkpoint is of another run.
+    """
+
+    def __init__(self, settings: Settings, images: Data, folder: RunFolder, device: str) -> None:
         self.settings, self.images, self.folder, self.device = settings, images, folder, device
         if resolve_settings(settings, images) != settings:
-            raise UserError(f"{folder.path}: the data are not those that the run began with; put them back, or begin anew")
-        self.plan = training_plan(settings, settings.images)
+            raise UserError(f"{folder.path}: the data are not those that the run began with; put them back, or begin a new run")
+        self.plan = training_plan(settings)
         self.batches = batches_of(settings, self.plan)
         start = folder.read_checkpoint()
         if start is None:
             state = initial_state(settings.network, settings.init, settings.seed, settings.init_bias)
-            self.progress = Progress(0, {"updates": 0.0, "records": 0.0})
-            self.states = dict.fromkeys(settings.twins, state)
+            self.progress = Progress()
+            self.states: dict[str, State] = dict.fromkeys(settings.twins, state)
             return
         if Settings.from_json(start.settings).trained != settings.trained:
             raise UserError(f"{folder.config} and {folder.checkpoint} are of different runs; put back the config.json")
@@ -41,103 +52,106 @@ class Run:
         self.progress = Progress(start.update, start.seconds)
         self.states = {name: start.state_for(name) for name in settings.twins}
 
-    def verify(self, advance):
-        """Our check of the gradient at the first images of the first batch: see `training/verify.py`."""
+    def verify(self, advance: Advance) -> CheckResult:
+        """Our check of the gradient at the first images of the first batch: see `training/verification.py`."""
         return verify_first_batch(self.settings, next(iter(self.states.values())), self.images, self.device, advance)
 
-    def train(self, advance, stopped):
+    def train(self, advance: Callable[[float, float], None], stopped: Callable[[], bool]) -> Iterator[Row]:
         """Trains to the end or until `stopped()`; yields the row of each record when it is on disk, with a checkpoint.
 
-        Raises Diverged, which says where the last good checkpoint is.
+        `advance(lr, loss)` is called after each update. Raises Diverged, which says where the last good checkpoint is.
         """
         self.folder.tidy(self.progress.update, self.plan.record_every)
-        learners = self._learners()
+        training = self._training()
+
+        def advance_with_loss() -> None:
+            advance(self.plan.lr(self.progress.update - 1), training.loss)
+
         try:
             with twins.shared_cores(self.settings.twins):
-                for row in train(learners, self.batches, self.plan, self.settings.lam, self.progress, advance, stopped):
-                    started = time.perf_counter()
-                    # In this order: a row without its checkpoint is dropped when the run goes on; the reverse is a gap.
-                    self.folder.append(row)
-                    self._write_checkpoint(learners)
-                    self.progress.seconds["records"] += time.perf_counter() - started
+                for row in train(training, advance_with_loss, stopped):
+                    with self.progress.timed("records"):
+                        # In this order: a row without its checkpoint is dropped when the run goes on; the reverse is a gap.
+                        self.folder.append(row)
+                        self._write_checkpoint(training)
                     yield row
+                if not self.plan.is_due(self.progress.update):
+                    with self.progress.timed("records"):
+                        training.record()  # raises Diverged, so that no checkpoint holds what has diverged
         except Diverged as diverged:
             raise Diverged(f"{diverged}; {self.folder.last_checkpoint()}") from diverged
         if self.progress.update < self.plan.updates:
-            self._write_checkpoint(learners)
+            self._write_checkpoint(training)
         else:
-            self.folder.finish(self._result(learners))
+            self.folder.finish(self._result(training))
 
-    def _learners(self):
-        parts = {name: self._normalised(name) for name in ("train", "val")}
+    def _training(self) -> SideBySideTraining:
+        train_part, val_part = (normalised_part(self.images, name, self.settings.dtype) for name in ("train", "val"))
         learners = {}
         for name, state in self.states.items():
             twin = twins.training_twin(name, self.settings.network, state, self.settings.dtype, self.device)
-            learners[name] = Learner(twin, *(to_device(twin, part) for part in parts.values()))
-        return learners
+            learners[name] = Learner(twin, to_device(twin, train_part), to_device(twin, val_part))
+        return SideBySideTraining(learners, self.batches, self.plan, self.settings.lambdas, self.progress)
 
-    def _normalised(self, part):
-        return DeviceData(self.images.normalise(part, self.settings.dtype), np.array(getattr(self.images, part).labels))
-
-    def _write_checkpoint(self, learners):
-        states = {name: learner.twin.state() for name, learner in learners.items()}
-        update, seconds = self.progress.update, self.progress.seconds
-        content = Checkpoint(states, update, self.batches.generator, seconds, self.settings.as_json())
+    def _write_checkpoint(self, training: SideBySideTraining) -> None:
+        update, seconds, generator = self.progress.update, self.progress.seconds, self.batches.generator
+        content = RunCheckpoint(training.states(), update, generator, seconds, self.settings.as_json())
         checkpoint.write(self.folder.checkpoint, content)
 
-    def _result(self, learners):
+    def _result(self, training: SideBySideTraining) -> dict[str, Any]:
         """What `result.json` says: a last record, and the test part, looked at here for the first time."""
-        last = record(learners, self.plan, self.settings.lam, self.progress)
-        test, found = self._normalised("test"), {}
-        for name, learner in learners.items():
+        last, test = training.record(), normalised_part(self.images, "test", self.settings.dtype)
+        by_twin = {}
+        for name, learner in training.learners.items():
             data = to_device(learner.twin, test)
             parts = last.get(name, last)
-            found[name] = {
+            by_twin[name] = {
                 "train": parts["train"],
                 "val": parts["val"],
-                "test": measures(learner.twin, data, self.settings.lam),
+                "test": measures(learner.twin, data, self.settings.lambdas),
                 "probability_of_true_class": {"bins": BINS} | true_class_histogram(learner.twin, data),
             }
-        s, seconds = self.settings, self.progress.seconds
-        about = {"network": s.network.name, "implementation": s.implementation, "verify": s.verify, "device": self.device}
-        about |= {"classes": self.images.classes, "updates": self.progress.update}
-        about |= {"seconds": sum(seconds.values()), "seconds_of": seconds}
-        drift = {"drift": last["drift"] | {"first_relu": first_relu(self.folder.rows())}} if "drift" in last else {}
-        return about | under_names(found) | drift
+        s, progress = self.settings, self.progress
+        result: dict[str, Any] = {"network": s.network.name, "implementation": s.implementation, "verify": s.verify}
+        result |= {"device": self.device, "classes": self.images.classes, "updates": progress.update}
+        result |= {"seconds": progress.total_seconds, "seconds_of": progress.seconds} | first_at_top(by_twin)
+        if "drift" in last:
+            result["drift"] = last["drift"] | {"first_relu": first_relu(self.folder.rows())}
+        return result
 
 
-def batches_of(settings, p):
-    """The batches of a run with these settings and its plan `p`."""
-    return Batches(settings.images, p.batch_size, p.per_epoch, settings.seed, settings.shuffle, settings.augment == "flip")
+def batches_of(settings: Settings, plan: TrainingPlan) -> Batches:
+    """The batches of a run with these settings, which are resolved, and their plan."""
+    assert settings.images is not None
+    flip = settings.augment == "flip"
+    return Batches(settings.images, plan.batch_size, plan.per_epoch, settings.seed, settings.shuffle, flip)
 
 
-def verify_first_batch(settings, state, images, device, advance):
-    """Our check of the gradient of `settings.network` at `state` and the first images that a run would see."""
-    rows = batches_of(settings, training_plan(settings, settings.images)).at(0).rows[:VERIFIED_IMAGES]
+def verify_first_batch(
+    settings: Settings, state: Mapping[str, Array], images: Data, device: str, advance: Advance
+) -> CheckResult:
+    """Our check of the gradient of `settings.network` at `state` and the first images that a run would take."""
+    rows = batches_of(settings, training_plan(settings)).at(0).rows[:VERIFIED_IMAGES]
     X, y = images.normalise("train", rows=rows), images.train.labels[rows]
     return verify(settings, state, X, y, device, advance)
 
 
-def first_relu(rows):
+def first_relu(rows: Sequence[Row]) -> dict[str, int] | None:
     """Where ReLUs of two twins first differed: the update of the record and the layer, or None."""
     found = [row for row in rows if row.get("drift", {}).get("relu", {}).get("differ")]
     return {"update": found[0]["update"], "layer": found[0]["drift"]["relu"]["layer"]} if found else None
 
 
-def to_device(twin, part):
-    return DeviceData(twin.array(part.X), twin.array(part.y))
-
-
-def resolve_settings(settings, images):
+def resolve_settings(settings: Settings, images: Data) -> Settings:
     """The settings with what the data say: the number of training images and of classes, and a checksum of all three parts."""
     network, fingerprint = replace(settings.network, outputs=len(images.classes)), 0
     for part in (images.train, images.val, images.test):
         for array in part:
-            fingerprint = zlib.crc32(np.ascontiguousarray(array), fingerprint)
+            fingerprint = zlib.crc32(np.ascontiguousarray(array).data, fingerprint)
     return replace(settings, network=network, images=len(images.train.labels), fingerprint=fingerprint)
 
 
-def load_images(settings):
+def load_images(settings: Settings) -> Data:
     """The data set, with the first `--images` of its training part if that is asked for. Raises UserError."""
     images = datasets.load(settings.data, settings.data_dir, settings.split, settings.seed, settings.normalise)
     if settings.images is None:

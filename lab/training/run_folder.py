@@ -3,25 +3,28 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from gradcheck.errors import UserError
-from gradcheck.report.files import write_bytes, write_json
+from gradcheck.errors import UserError, one_line
+from gradcheck.report.files import make_folder, write_bytes, write_json
 from lab.training import checkpoint
+from lab.training.checkpoint import RunCheckpoint
+from lab.training.loop import Row
 from lab.training.settings import Settings
 
 
 class RunFolder:
     """`config.json`, `metrics.jsonl`, `checkpoint.safetensors` and `result.json` under `path`."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.result = self.path / "result.json"
 
-    def check_new(self):
-        """Raises UserError where there is a run already, or can be none."""
+    def check_new(self) -> None:
+        """Raises UserError where there is a run already, or where none can be written."""
         above = next(folder for folder in (self.path.absolute(), *self.path.absolute().parents) if os.path.lexists(folder))
         if not above.is_dir() or not os.access(above, os.W_OK):
             raise UserError(f"the folder {self.path} can't be made or written; name another")
@@ -30,67 +33,68 @@ class RunFolder:
                 f"{self.path} holds a run already; name another folder with --out, or go on with --resume {self.path}"
             )
 
-    def write_settings(self, settings):
+    def write_settings(self, settings: Settings) -> None:
         """Makes the folder, if it is not there, with its `config.json`. Raises UserError."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another") from error
+        make_folder(self.path, "name another")
         write_json(self.config, settings.as_json())
 
-    def settings(self):
+    def settings(self) -> Settings:
         """What the run was asked to do. Raises UserError where there is no run."""
         try:
             return Settings.from_json(json.loads(self.config.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise UserError(f"{self.path} holds no run: it has no config.json; name the folder that --out named") from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.config} can't be read: {' '.join(str(error).split())}") from error
+            raise UserError(f"{self.config} can't be read: {one_line(error)}") from error
 
-    def read_checkpoint(self):
-        """The last Checkpoint, or None before the first."""
-        return checkpoint.read(self.checkpoint) if self.checkpoint.exists() else None
+    def read_checkpoint(self) -> RunCheckpoint | None:
+        """The last checkpoint, or None before the first. Raises UserError where the file is damaged."""
+        return checkpoint.read(self.checkpoint, RunCheckpoint) if self.checkpoint.exists() else None
 
-    def read_result(self):
-        """What the run ended with, or None before its end."""
+    def read_result(self) -> dict[str, Any] | None:
+        """What the run ended with, or None before its end. Raises UserError where the file is damaged."""
         try:
             result = json.loads(self.result.read_text(encoding="utf-8"))
             if not isinstance(result, dict) or "test" not in result:
-                raise ValueError("it is no result")
+                raise ValueError("it is not a result of train.py")
             return result
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.result} can't be read: {reason}; delete it, and --resume writes it anew") from error
+            raise UserError(
+                f"{self.result} can't be read: {one_line(error)}; delete it, and --resume writes it again"
+            ) from error
 
-    def rows(self):
-        """What was recorded; a line that a killed run left half written is no row."""
+    def rows(self) -> list[Row]:
+        """What was recorded, without the last line where a killed run left it half written. Raises UserError."""
         if not self.metrics.exists():
             return []
         try:
             whole_lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
             rows = [json.loads(line) for line in whole_lines]
             if not all(isinstance(row, dict) and "update" in row for row in rows):
-                raise ValueError("a line is no record")
+                raise ValueError("it has a line that is not a record")
             return rows
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.metrics} can't be read: {' '.join(str(error).split())}") from error
+            raise UserError(f"{self.metrics} can't be read: {one_line(error)}") from error
 
-    def tidy(self, update, record_every):
-        """Leaves the rows that a run that goes on at `update` has behind it: what comes again goes, and half-written files.
+    def tidy(self, update: int, record_every: int) -> None:
+        """Removes half-written files, and the rows that come again when a run goes on at `update`.
 
-        The row of update 0 comes again with the first update. Raises UserError where rows are missing.
+        The row of update 0 comes again with the first update. Raises UserError where a row before that is missing.
         """
         for partial in self.path.glob(".*.partial"):
             partial.unlink(missing_ok=True)
         rows = [row for row in self.rows() if row["update"] <= update > 0]
         missing = set(range(0, update + 1, record_every) if update else ()) - {row["update"] for row in rows}
         if missing:
-            raise UserError(f"{self.metrics} lacks the record of update {min(missing):,}; put the file back, or begin anew")
+            raise UserError(
+                f"{self.metrics} lacks the record of update {min(missing):,}; put the file back, or begin a new run"
+            )
         write_bytes(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
-    def append(self, row):
+    def append(self, row: Row) -> None:
+        """Adds a record to `metrics.jsonl`. Raises UserError where it can't be written."""
         line = json.dumps(row, allow_nan=False) + "\n"
         try:
             with open(self.metrics, "a", encoding="utf-8") as file:
@@ -98,12 +102,13 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{self.metrics} could not be written ({error.strerror}); make room and use --resume") from error
 
-    def last_checkpoint(self):
-        """A sentence on where to go on from."""
+    def last_checkpoint(self) -> str:
+        """A sentence that says where to go on from."""
         last = self.read_checkpoint()
         if last is None:
             return "there is no checkpoint yet"
         return f"the last good checkpoint is of update {last.update}: {self.checkpoint}"
 
-    def finish(self, result):
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `result.json`."""
         write_json(self.result, result)

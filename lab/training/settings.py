@@ -1,10 +1,12 @@
 """What a training run is asked to do, and what that means for a number of images."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 from gradcheck.errors import UserError
+from gradcheck.per_layer import lambda_per_layer
 from lab.data.datasets import SOURCES, SPLITS
 from lab.data.parts import NORMALISATIONS
 from lab.training.schedules import cyclical, step_decay
@@ -19,7 +21,7 @@ EPOCHS = 40
 # By default a cycle has so many records, and an epoch one; a shorter run has as many as a cycle.
 RECORDS_A_CYCLE = 10
 
-# What may be said anew when a run goes on: where it runs and what is checked, not what is trained.
+# What may change when a run goes on: where it is computed, not what is trained.
 CHANGEABLE = ("implementation", "device", "data_dir")
 CHOICES = {
     "implementation": IMPLEMENTATIONS,
@@ -32,7 +34,7 @@ CHOICES = {
     "device": ("auto", "cpu", "cuda"),
     "verify": ("subset", "full", "off"),
 }
-WHOLE_NUMBERS = ("batch_size", "seed")
+INTEGERS = ("batch_size", "seed")
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Settings:
     normalise: str = "train"
     init: str = "he"
     init_bias: float = 0.0
-    lam: float | tuple = 0.0
+    lam: float | tuple[float, ...] = 0.0
     schedule: str = "cyclical"
     lr_min: float = 1e-5
     lr_max: float = 0.1
     step_size: int | None = None
     lr: float = 0.001
     decay_every: int | None = None
-    decay_at: tuple = ()
+    decay_at: tuple[int, ...] = ()
     cycles: int | None = None
     epochs: int | None = None
     updates: int | None = None
@@ -73,37 +75,42 @@ class Settings:
     verify: str = "subset"
     fingerprint: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(map(str, choices))}")
-        for name in WHOLE_NUMBERS:
+        for name in INTEGERS:
             if not isinstance(getattr(self, name), int):
-                raise UserError(f"{name} is {getattr(self, name)!r}, which is no whole number")
+                raise UserError(f"{name} is {getattr(self, name)!r}, which is not an integer")
 
     @property
-    def twins(self):
-        """The names of the twins that train."""
+    def twins(self) -> tuple[str, ...]:
+        """The names of the twins that are trained."""
         return ("manual", "torch") if self.implementation == "both" else (self.implementation,)
 
+    @cached_property
+    def lambdas(self) -> tuple[float, ...]:
+        """Lambda of each layer. Raises UserError where there are not as many as layers."""
+        return lambda_per_layer(self.lam, self.network.depth)
+
     @property
-    def trained(self):
-        """The settings that say what is trained, apart from those that may change when a run goes on."""
+    def trained(self) -> dict[str, Any]:
+        """The settings that say what is trained: all but those that may change when a run goes on."""
         return {name: value for name, value in asdict(self).items() if name not in CHANGEABLE}
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, json):
+    def from_json(cls, json: Mapping[str, Any]) -> "Settings":
         """The settings that `as_json` wrote. Raises UserError where they are not such settings."""
         try:
             network = dict(json["network"])
             network["hidden"] = tuple(network["hidden"])
             lists = {name: tuple(value) for name, value in json.items() if isinstance(value, list)}
-            settings = cls(**(json | lists | {"network": Network(**network)}))
+            settings = cls(**({**json} | lists | {"network": Network(**network)}))
         except (KeyError, TypeError) as error:
-            raise UserError(f"these are no settings of train.py: {error}") from error
+            raise UserError(f"these are not settings of train.py: {error}") from error
         missing = [field.name for field in fields(cls) if field.name not in json]
         if missing:
             raise UserError(f"these settings of train.py lack {missing[0]}")
@@ -111,18 +118,28 @@ class Settings:
 
 
 class TrainingPlan(NamedTuple):
-    """What the settings mean for n training images, in updates; `lr(t)` is the learning rate of update t."""
+    """What the settings mean for n training images.
+
+    `batch_size` images an update; `per_epoch` updates an epoch; the number of `updates`; a record every `record_every` updates;
+    `lr(t)`, the learning rate of update t.
+    """
 
     batch_size: int
     per_epoch: int
     updates: int
     record_every: int
-    lr: partial
+    lr: Callable[[int], float]
+
+    def is_due(self, update: int) -> bool:
+        """Whether a record is due after so many updates."""
+        return update % self.record_every == 0 or update == self.updates
 
 
-def training_plan(settings, n):
-    """The TrainingPlan for n training images. Raises UserError where they are too few."""
-    s = settings
+def training_plan(settings: Settings, n: int | None = None) -> TrainingPlan:
+    """The TrainingPlan for n training images, by default those of resolved settings. Raises UserError where n is too small."""
+    s, n = settings, settings.images if n is None else n
+    if n is None:
+        raise ValueError("the number of training images is not known: resolve the settings first")
     batch_size = s.batch_size if s.batches_per_epoch is None else n // s.batches_per_epoch
     if not 1 <= batch_size <= n:
         wanted = f"--batch-size {s.batch_size}" if s.batches_per_epoch is None else f"--batches-per-epoch {s.batches_per_epoch}"
@@ -139,7 +156,6 @@ def training_plan(settings, n):
         epochs = s.updates // per_epoch + 1 if s.updates else s.epochs or EPOCHS
         every = range(s.decay_every, epochs, s.decay_every) if s.decay_every else ()
         lr = partial(step_decay, lr=s.lr, decay_at=tuple(epoch * per_epoch for epoch in (*every, *s.decay_at)))
-    if s.epochs or s.updates:
-        updates = s.updates or s.epochs * per_epoch
+    updates = s.updates or (s.epochs and s.epochs * per_epoch) or updates
     record_every = s.record_every or min(record_every, max(1, updates // RECORDS_A_CYCLE))
     return TrainingPlan(batch_size, per_epoch, updates, record_every, lr)

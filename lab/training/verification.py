@@ -1,14 +1,20 @@
 """Before the first update: is the gradient of the very network, loss, lambda and data right, and does an update follow it?"""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from gradcheck import ORACLES
+from gradcheck import ORACLES, CheckResult
+from gradcheck.arrays import Array
+from gradcheck.per_layer import Lambda
+from gradcheck.subject import Advance
 from lab import twins
 from lab.network_check import check_network
-from networks import moved_off_zeros
+from lab.training.settings import Settings
+from lab.twins import DeviceArray, TrainingTwin
+from networks import Network, moved_off_zeros
 from random_streams import Stream, random_stream
 
 # Entries of each tensor that the quick check takes.
@@ -18,8 +24,8 @@ SAMPLE = 100
 VERIFIED_IMAGES = 100
 
 
-def verify(settings, state, X, y, device, advance):
-    """A `gradcheck.CheckResult` for `settings.network` at images X (n, d) float64 with classes y (n,).
+def verify(settings: Settings, state: Mapping[str, Array], X: Array, y: Array, device: str, advance: Advance) -> CheckResult:
+    """Checks the gradient of `settings.network` at images X (n, d) float64 with classes y (n,).
 
     The parameters are those of `state`, moved off their zeros and ones. The gradient is checked in float64 by all oracles, and
     in float32, if that is what trains, against autograd: at SAMPLE entries of each tensor, or at all with `--verify full`. Then
@@ -30,32 +36,34 @@ def verify(settings, state, X, y, device, advance):
     state = moved_off_zeros(state, settings.seed)
     sample = None if settings.verify == "full" else draw_sample(network, settings.seed)
 
-    def checked(dtype, oracles):
+    def check(dtype: str, oracles: tuple[str, ...]) -> CheckResult:
         claimed, reference = twins.build(network, state, dtype, device)
-        return check_network(network.name, claimed, reference, X, y, [settings.lam], oracles, advance, sample, settings.seed)
+        return check_network(
+            network.name, claimed, reference, X, y, [settings.lambdas], oracles, advance, sample, settings.seed
+        )
 
-    result = checked("float64", ORACLES)
+    result = check("float64", ORACLES)
     if settings.dtype == "float32" and result.verdict != "fail":
-        in_float32 = checked("float32", ("autograd",))
+        in_float32 = check("float32", ("autograd",))
         if in_float32.verdict == "fail":  # undecided means only that rounding switched a ReLU
             return in_float32
     faults = []
     for implementation in settings.twins:
         twin = twins.training_twin(implementation, network, state, settings.dtype, device)
-        wrong = wrong_step(twin, twin.array(X.astype(settings.dtype)), twin.array(y), settings.lam)
+        wrong = wrong_step(twin, twin.array(X.astype(settings.dtype)), twin.array(y), settings.lambdas)
         if wrong:
             faults.append(f"an update of the {implementation} twin does not move {wrong} by lr times its gradient")
     return replace(result.with_faults(faults), seconds=time.perf_counter() - started)
 
 
-def draw_sample(network, seed):
-    """The flat indices of the entries to check, by tensor."""
+def draw_sample(network: Network, seed: int) -> dict[str, Array]:
+    """The flat indices of the entries to check, ascending, by tensor."""
     rng = random_stream(seed, Stream.VERIFIED_ENTRIES)
     sizes = {name: int(np.prod(shape)) for name, shape in network.parameter_shapes().items()}
     return {name: np.sort(rng.choice(size, min(size, SAMPLE), replace=False)) for name, size in sizes.items()}
 
 
-def wrong_step(twin, X, y, lam):
+def wrong_step(twin: TrainingTwin, X: DeviceArray, y: DeviceArray, lam: Lambda) -> str | None:
     """The first parameter that an update does not move by -lr times its gradient, or None."""
     lr = 0.5  # large, so that the step stands out from the rounding of the parameters
     twin.train_step(X, y, lam, lr)  # fills the arrays that the twin keeps, as they are in every update but the first
