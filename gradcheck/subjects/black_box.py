@@ -15,7 +15,7 @@ from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError
-from gradcheck.faults import changed_between_calls, gradient_or_nan, misshapen, raised
+from gradcheck.faults import changed_between_calls, describe_error, gradient_or_nan, misshapen
 from gradcheck.rounding.draws import DRAWS, SAFETY
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
 from gradcheck.subjects.pair import Calls
@@ -68,7 +68,7 @@ class PairSubject:
         except UserError:
             raise
         except Exception as error:
-            found, broken = {}, [f"the backward pass raised {raised(error)}"]
+            found, broken = {}, [f"the backward pass raised {describe_error(error)}"]
         broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_gradients)]
         claimed = {tensor: gradient_or_nan(found, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None

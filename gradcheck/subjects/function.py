@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from gradcheck.errors import UserError
-from gradcheck.faults import raised
+from gradcheck.faults import describe_error
 from gradcheck.subjects.pair import Pair
 
 Tensors = dict[str, torch.Tensor]
@@ -36,7 +36,7 @@ class FunctionAtInputs:
         try:
             self.places = self.differentiated()
         except Exception as error:
-            raise UserError(f"{self.where}: its forward raised {raised(error)}") from error
+            raise UserError(f"{self.where}: its forward raised {describe_error(error)}") from error
         if not self.places:
             raise UserError(f"{self.where}: no output can be differentiated")
 

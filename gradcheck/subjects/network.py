@@ -16,7 +16,7 @@ from gradcheck.diagnosis.evidence import Evidence
 from gradcheck.diagnosis.network_patterns import diagnose_network
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
-from gradcheck.faults import gradient_or_nan, misshapen, raised
+from gradcheck.faults import describe_error, gradient_or_nan, misshapen
 from gradcheck.guard import watch
 from gradcheck.per_layer import split_name
 from gradcheck.result import CheckResult
@@ -243,7 +243,7 @@ def claimed_answers(
         answers = [claimed.cost_and_gradients(X, y, lam) for lam in lams]
     except Exception as error:
         missing = CostAndGradients(np.full(expected, np.nan), np.nan, np.nan, {})
-        return [missing for _ in lams], [f"the backward pass raised {raised(error)}"]
+        return [missing for _ in lams], [f"the backward pass raised {describe_error(error)}"]
     faults = list(misshapen(answers[0].gradients, chain.parameters))
     shape = np.shape(answers[0].logits)
     if answers[0].logits is not None and shape != expected:

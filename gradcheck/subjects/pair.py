@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.faults import raised
+from gradcheck.faults import describe_error
 from gradcheck.guard import Setter, bits, generators
 from gradcheck.rounding.draws import UNIT
 from gradcheck.rounding.holomorphic import holomorphic_only
@@ -117,7 +117,7 @@ class Calls:
         except Exception as error:
             follow = "; cost gets float64 tensors too: let its data follow, as X.to(p[name].dtype)"
             hint = follow if self.in_torch and self.dtype == "float32" else ""
-            raise UserError(f"cost(parameters) raised {raised(error)}{hint}") from error
+            raise UserError(f"cost(parameters) raised {describe_error(error)}{hint}") from error
 
     def claimed(self, arrays: dict[str, Array] | None = None, dtype: str | None = None) -> dict[str, Array]:
         """The claimed gradient by name: at the parameters as they were given, or at `arrays` in `dtype`.
@@ -145,13 +145,13 @@ class Calls:
         try:
             cost = self.called(self.pair.reference, dict(leaves))
         except Exception as error:
-            raise UserError(f"reference(parameters) raised {raised(error)}") from error
+            raise UserError(f"reference(parameters) raised {describe_error(error)}") from error
         if not is_tensor(cost) or cost.shape != () or not cost.requires_grad:
             raise UserError("reference(parameters) has to return a scalar tensor that autograd can differentiate")
         try:
             found = torch.autograd.grad(cost, list(leaves.values()), allow_unused=True, materialize_grads=True)
         except Exception as error:
-            raise UserError(f"the backward pass of reference(parameters) raised {raised(error)}") from error
+            raise UserError(f"the backward pass of reference(parameters) raised {describe_error(error)}") from error
         return {"cost": numpy_of(cost)} | {name: numpy_of(g) for name, g in zip(leaves, found, strict=True)}
 
     def copies(self) -> dict[str, Any]:

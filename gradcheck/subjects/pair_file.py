@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import UserError
-from gradcheck.faults import raised
+from gradcheck.faults import describe_error
 from gradcheck.subjects.pair import Pair
 
 
@@ -43,7 +43,7 @@ def load_pair(path: str | Path) -> Pair:
         with imports_from(path.parent.resolve()):
             names = runpy.run_path(str(path), run_name=path.stem)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{path} can't be run: {raised(error)}") from error
+        raise UserError(f"{path} can't be run: {describe_error(error)}") from error
     missing = [name for name in ("parameters", "cost", "gradients") if name not in names]
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.faults import raised
+from gradcheck.faults import describe_error
 from gradcheck.rounding.numpy_noise import rounding_uncertainty_of_numpy
 from gradcheck.subjects.pair import Calls
 
@@ -19,7 +19,7 @@ def rounding_of_pair(calls: Calls, broken: list[str], notes: list[str]) -> dict[
             return measured(calls, broken, notes)
     except Exception as error:
         which = "reference" if calls.pair.reference is not None else "backward pass"
-        notes.append(f"ROUNDING UNKNOWN: beside the parameters the {which} raised {raised(error)}")
+        notes.append(f"ROUNDING UNKNOWN: beside the parameters the {which} raised {describe_error(error)}")
         return {name: np.full(array.shape, np.inf) for name, array in calls.parameters.items()}
 
 
@@ -36,4 +36,4 @@ def measured(calls: Calls, broken: list[str], notes: list[str]) -> dict[str, Arr
 
 
 def plain_arrays(error: Exception) -> str:
-    return f"ROUNDING OF THE PARAMETERS ALONE: on arrays that round at random the backward pass raised {raised(error)}"
+    return f"ROUNDING OF THE PARAMETERS ALONE: on arrays that round at random the backward pass raised {describe_error(error)}"
