@@ -35,7 +35,7 @@ def holds_real_numbers(array: Any) -> bool:
 
 
 def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]:
-    """A sentence for each gradient that is missing, of another shape than its parameter, not of numbers, or of no parameter."""
+    """A sentence for each gradient that is missing, misshapen or not of numbers, or that belongs to no parameter."""
     for name, array in parameters.items():
         if name not in gradients:
             yield f"the gradient of {name} is missing"
@@ -51,14 +51,14 @@ def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]
 
 
 def changed_between_calls(first: Arrays, second: Arrays) -> Iterator[str]:
-    """A sentence for each gradient that is another at a second call with the same parameters."""
+    """A sentence for each gradient that differs at a second call with the same parameters."""
     for name, gradient in first.items():
         if name not in second or not np.array_equal(gradient, second[name], equal_nan=True):
             yield f"the gradient of {name} is not the same twice: it depends on more than the parameters"
 
 
 def gradient_or_nan(gradients: Mapping[str, Any], tensor: str, shape: tuple[int, ...]) -> Array:
-    """The gradient of a tensor in float64; not a number anywhere if it is missing or misshapen."""
+    """The gradient of a tensor in float64; all not a number if it is missing or misshapen."""
     gradient = np.asarray(gradients.get(tensor, np.nan))
     fits = gradient.shape == shape and holds_real_numbers(gradient)
     return gradient.astype(np.float64) if fits else np.full(shape, np.nan)

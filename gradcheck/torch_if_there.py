@@ -1,4 +1,4 @@
-"""PyTorch, where it is: gradcheck works without it, and imports it no sooner than something needs it.
+"""PyTorch, where it is installed: gradcheck works without it, and imports it no sooner than something needs it.
 
 Nobody can hold a tensor before PyTorch is imported, so a question about tensors imports nothing.
 """

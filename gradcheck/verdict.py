@@ -3,8 +3,8 @@
 An entry agrees with an oracle when |claimed - reference| <= rounding + uncertainty: what floating-point rounding may do to that
 very entry (see `rounding/`), and the oracle's own error there. Nobody chooses a tolerance. An entry is
 
-    fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient fails nothing
-               that autograd and the complex step both confirm, and at an exact tie what lies between the one-sided
+    fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient does not fail
+               what autograd and the complex step both confirm, and at an exact tie what lies between the one-sided
                derivatives is no error
     undecided  where no oracle could decide: what it allows is infinite or large against the tensor's derivatives, or
                a ReLU is active in float32 and not in float64
@@ -74,7 +74,7 @@ def compare(
         scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
         allowed = rounding + uncertainty
         finite = np.isfinite(claimed)
-        # Where all derivatives are 0, nothing is small against them: 0 by an exact oracle is decided all the same.
+        # Where all derivatives are 0, no tolerance is small against them: 0 by an exact oracle is decided all the same.
         decided = (allowed <= DECISIVE * size) | ~finite | ((claimed == 0) & (reference == 0) & (uncertainty == 0))
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
@@ -124,8 +124,8 @@ def count_verdicts(
 
     `judgements` are by oracle; `crossed` (entries,) says where a difference crossed a kink, `right_ties` and `wrong_ties`
     (entries,) are those of `judge_ties`. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
-    reverse: then no finite entry can fail. Where claimed and the exact oracles agree, a difference quotient that does not fails
-    nothing: it is out of its depth if there are two of them, and leaves the entry undecided if there is one.
+    reverse: then no finite entry can fail. Where claimed and the exact oracles agree, a difference quotient that disagrees does
+    not fail the entry: with two exact oracles it is overruled, with one it leaves the entry undecided.
     """
     confirms = {oracle: (j.decided & j.agrees).all(axis=0) for oracle, j in judgements.items()}  # (entries,) each
     can_fail = {oracle: ~np.isfinite(j.absolute) | (not switched) for oracle, j in judgements.items()}  # (cases, entries) each
@@ -136,7 +136,7 @@ def count_verdicts(
     fail = any_wrong & ~outvoted & ~right_ties | wrong_ties
     settled = any_confirms | right_ties
     if len(exact) == 1:
-        # One exact oracle against a difference that could decide: nobody is there to say which of them is out of its depth.
+        # One exact oracle against a difference that could decide: there is no third to say which of them is wrong.
         settled &= ~(outvoted & any_wrong)
     masks = {
         "pass": ~fail & settled & ~crossed,
@@ -180,7 +180,7 @@ def count_alone(derivatives: Mapping[str, Array], judgements: Judgements, roundi
         return {}
     first, second = (derivatives[oracle] for oracle in EXACT_ORACLES)
     agrees_with_first, agrees_with_second = (judgements[oracle].agrees for oracle in EXACT_ORACLES)
-    # Where a sample left one out, nobody votes.
+    # Where a sample left one out, there is no vote.
     both_vote = judgements[EXACT_ORACLES[0]].decided & judgements[EXACT_ORACLES[1]].decided
     with np.errstate(invalid="ignore"):
         oracles_agree = (np.abs(first - second) <= rounding) & both_vote

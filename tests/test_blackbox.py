@@ -1,4 +1,4 @@
-"""Costs that are hard on the oracles of a pair of which nothing is known: 0 at the parameters, kinks, steps, flat minima."""
+"""Costs that are hard on the oracles of a pair that is a black box: 0 at the parameters, kinks, steps, flat minima."""
 
 import numpy as np
 import pytest

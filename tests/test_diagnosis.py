@@ -1,12 +1,11 @@
-"""The diagnosis says nothing where it does not know, and is not fooled by what looks alike at one lambda."""
-
-import importlib
+"""The diagnosis names no bug that it does not know, and is not fooled by bugs that look the same at one lambda."""
 
 import numpy as np
 import pytest
 from conftest import SMALL, Problem
 
 from gradcheck.report.sentences import worst_in_full
+from gradcheck.subjects import network
 from lab.network_check import check_network
 
 LAMS = (0.0, 0.01, (0.01, 0.02, 0.03))
@@ -62,7 +61,7 @@ def test_forms_and_factors(problem, spoil, sentence):
     assert found[sentence[:2]].startswith(sentence)
 
 
-def test_lambda_of_another_layer_is_told_from_half_of_it(problem):
+def test_lambda_of_another_layer_is_not_confused_with_half_of_it(problem):
     """Layer 1's lambda is half of layer 2's in one setting only: where both are equal, half would be wrong."""
 
     def first_lambda(g, p, lam):
@@ -95,10 +94,8 @@ def test_signals_are_those_of_the_network():
     assert all((array == before[name]).all() for name, array in p.torch.state().items())
 
 
-def test_an_error_of_an_oracle_is_no_bug_of_hand(problem, monkeypatch):
-    """Hand is PyTorch's gradient, and the complex step's is another: nothing is diagnosed, and nothing raises."""
-    network = importlib.import_module("gradcheck.subjects.network")
-
+def test_an_error_of_an_oracle_is_no_bug_of_the_claim(problem, monkeypatch):
+    """The claim is PyTorch's gradient, and that of the complex step is wrong: no bug is named, and no exception raised."""
     def doubled(*arguments, honest=network.complex_step):
         found = honest(*arguments)
         return found._replace(derivative=2 * found.derivative)
@@ -108,6 +105,6 @@ def test_an_error_of_an_oracle_is_no_bug_of_hand(problem, monkeypatch):
 
 
 def test_words_for_a_tensor_that_no_oracle_judges():
-    """What is allowed may be infinite, None in JSON."""
-    worst = {"index": [0], "manual": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
+    """What is allowed may be infinite, which is None in JSON."""
+    worst = {"index": [0], "claimed": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
     assert worst_in_full({"tie": None, "oracles": {"central-difference": {"worst": worst}}}) == ""

@@ -116,7 +116,7 @@ def crossed_entries(problem, tensor, step):
 
 
 @pytest.mark.parametrize("name", ["relu", "bn"])
-def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
+def test_kinks_are_found_exactly_and_resolved(monkeypatch, name):
     monkeypatch.setattr(chain_differences, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL[name], n=8)
     total = 0
@@ -132,7 +132,7 @@ def test_kinks_are_found_exactly_and_settled(monkeypatch, name):
     assert counts(result, "pass") + total == result.parameters
 
 
-def test_kinks_alone_are_settled_by_a_smaller_step(monkeypatch):
+def test_a_smaller_step_resolves_kinks_without_an_exact_oracle(monkeypatch):
     monkeypatch.setattr(chain_differences, "CENTRAL_STEP", 5e-3)
     p = Problem(SMALL["relu"], n=8)
     result = checked(p, oracles=("central-difference",))
@@ -155,7 +155,7 @@ def tie():
 
 
 @pytest.mark.parametrize("oracles", [gradcheck.ORACLES, ("central-difference",)], ids=["all", "differences alone"])
-def test_at_an_exact_tie_hand_lies_between_the_one_sided_derivatives(oracles):
+def test_at_an_exact_tie_the_claim_lies_between_the_one_sided_derivatives(oracles):
     result = checked(tie(), oracles=oracles)
     assert result.verdict == "pass"
     assert result.tensors[1]["name"] == "b1"
@@ -165,7 +165,7 @@ def test_at_an_exact_tie_hand_lies_between_the_one_sided_derivatives(oracles):
 @pytest.mark.parametrize("oracles", [gradcheck.ORACLES, ("central-difference",)], ids=["all", "differences alone"])
 @pytest.mark.parametrize(("share", "verdict"), [(1.0, "pass"), (0.3, "pass"), (1.01, "fail"), (-0.01, "fail")])
 def test_any_slope_of_the_relu_at_its_kink_is_right_and_no_other(oracles, share, verdict):
-    """The tied image hands on `share` of what an active one would: right from 0 to 1."""
+    """The tied image passes on `share` of what an active one would: right from 0 to 1."""
     p = tie()
     active = tie()
     for twin in (active.manual, active.torch):
@@ -187,13 +187,13 @@ def test_several_ties_have_both_conventions():
     """Two tied images that pull the same way: neither all active nor all inactive lies between the one-sided derivatives."""
     left, right, off = np.array([[1.0]]), np.array([[1.5]]), np.array([[0.5]])
     tie = OneSided(left, right, np.zeros((1, 1)))
-    hands = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
-    for claimed, inside in hands.items():
-        assert verdict.judge_ties(np.array([[claimed]]), tie, [off], 0.0) == (inside, not inside)
+    is_right = {0.5: True, 1.2: True, 2.0: True, 2.1: False, 0.4: False}
+    for claimed, right in is_right.items():
+        assert verdict.judge_ties(np.array([[claimed]]), tie, [off], 0.0) == (right, not right)
     assert verdict.judge_ties(off, tie, [], 0.0) == (False, True)
 
 
-def test_tie_allows_for_the_rounding_of_hand():
+def test_tie_allows_for_the_rounding_of_the_claim():
     tie, claimed = OneSided(*np.array([[[1.0]], [[1.5]], [[0.0]]])), np.array([[1.0 - 1e-7]])
     assert verdict.judge_ties(claimed, tie, [], np.array([[1e-6]])) == (True, False)
     assert verdict.judge_ties(claimed, tie, [], np.array([[1e-8]])) == (False, True)
@@ -231,7 +231,7 @@ def test_float32_is_compared_with_float64():
 
 
 def test_relu_that_float32_switches_is_undecided():
-    """A pre-activation that is positive in float64 and rounds to 0 in float32: another gradient, and nobody's fault."""
+    """A pre-activation that is positive in float64 and rounds to 0 in float32: the gradient is another one, and no bug."""
     network = Network("one", hidden=(1,), inputs=2)
     p = Problem(network, n=2, dtype="float32")
     p.X[:] = [[1.0, 2.0**-30], [2.0, 1.0]]
@@ -324,8 +324,8 @@ def test_rounding_of_a_product_is_that_of_a_loop(batch):
 def test_variance_in_pieces_is_that_of_pytorch():
     x = torch.randn(50, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for options in ({"dim": (0, 2)}, {"dim": (0, 2), "correction": 0}, {"dim": 0, "keepdim": True}, {"dim": None}):
-        for ours, theirs in zip(var_mean(x, **options), torch.var_mean(x, **options), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-14)
+        for in_pieces, whole in zip(var_mean(x, **options), torch.var_mean(x, **options), strict=True):
+            torch.testing.assert_close(in_pieces, whole, rtol=1e-13, atol=1e-14)
 
 
 def test_infinity_is_not_rounded():
@@ -529,15 +529,19 @@ def test_backward_that_changes_state_fails(monkeypatch, what):
 
 
 def test_gradcheck_imports_no_backward():
-    """Only the network as a subject knows the twins, and of them nothing that is named a backward."""
-    for path in Path(gradcheck.__file__).parent.glob("*.py"):
+    """No module of the library imports anything else of this repository, or uses anything that is named a backward."""
+    library = Path(gradcheck.__file__).parent
+    ours = {path.stem for path in (*library.parent.glob("*.py"), *library.parent.glob("*/")) if path.stem.isidentifier()}
+    assert ours >= {"manual", "models", "lab", "networks", "compare", "tests"}
+    for path in library.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
+            names = []
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
                 assert not any("backward" in name for name in names), path
-                if path.name not in ("network.py", "layered.py"):
-                    assert not any(name.split(".")[0] in ("manual", "models", "twins") for name in names), path
-            if isinstance(node, ast.Attribute) and path.name != "rounding.py":  # which takes PyTorch's own apart
+            modules = names if isinstance(node, ast.Import) else names[-1:]
+            assert not any(module.split(".")[0] in ours - {"gradcheck"} for module in modules), path
+            if isinstance(node, ast.Attribute) and path.name != "torch_private.py":  # which names operators of PyTorch
                 assert "backward" not in node.attr, path
 
 
@@ -557,7 +561,7 @@ def test_full_size_networks_on_samples(named):
             assert loss.imag / h == pytest.approx(expected.imag / h, rel=1e-8, abs=1e-14), (tensor, entry)
 
 
-ORACLES_BY_HAND = {"autograd": 1.0, "complex-step": 1.0, "central-difference": 1.0}
+RIGHT_BY_ORACLE = {"autograd": 1.0, "complex-step": 1.0, "central-difference": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -573,15 +577,15 @@ ORACLES_BY_HAND = {"autograd": 1.0, "complex-step": 1.0, "central-difference": 1
         (np.nan, {}, {"claimed": 1}, "fail"),
     ],
 )
-def test_who_stands_alone(claimed, oracles, alone, verdict_of_entry):
+def test_which_derivation_stands_alone(claimed, oracles, alone, verdict_of_entry):
     claimed, none = np.array([[claimed]]), np.zeros((1, 1))
-    derivatives = {oracle: np.array([[value]]) for oracle, value in (ORACLES_BY_HAND | oracles).items()}
+    derivatives = {oracle: np.array([[value]]) for oracle, value in (RIGHT_BY_ORACLE | oracles).items()}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
     assert verdict.count_alone(derivatives, comparisons, 1e-15) == alone
     assert count(comparisons)[verdict_of_entry] == 1
 
 
-def test_nobody_votes_without_both_exact_oracles():
+def test_there_is_no_vote_without_both_exact_oracles():
     claimed, none = np.array([[2.0]]), np.zeros((1, 1))
     derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}

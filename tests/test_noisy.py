@@ -78,7 +78,7 @@ def test_noise_reaches_the_result(name):
     noise = Noise(2.0**-30, np.random.default_rng(1))
     found = CODE[name](noise.array(A), noise.array(B))
     change = np.abs(np.asarray(found) - CODE[name](A, B)).max()
-    # What only moves numbers rounds nothing.
+    # Code that only moves numbers does not round.
     assert change > 1e-11 or name in ("astype", "max pool")
     assert change < 1e-6
 
@@ -103,7 +103,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_run_in_which_a_choice_falls_otherwise_is_drawn_again(name):
+def test_a_run_that_makes_another_choice_is_drawn_again(name):
     x = {"x": np.array([1.0 + 2.0**-52, 1.0])}
     uncertainty = rounding_uncertainty_of_numpy(lambda p: {"x": CHOICES[name](p["x"])}, x, "float64")["x"]
     assert (uncertainty < 1e-12).all()

@@ -1,4 +1,4 @@
-"""The Taylor test: the slope of a right gradient and of a wrong one, and when it says nothing."""
+"""The Taylor test: the slope of a right gradient and of a wrong one, and when it is inconclusive."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_slope_1_for_a_wrong_gradient(error):
     assert min(slopes(found)) < 1.5
 
 
-def test_a_linear_cost_is_inconclusive_and_why_is_said():
+def test_a_linear_cost_is_inconclusive_with_a_reason():
     found = run(lambda w: 3 * w.sum(), np.full(SHAPE, 3.0))
     assert (found["verdict"], slopes(found)) == ("inconclusive", [None, None])
     assert found["reason"] == "the remainder is rounding at every step: the cost is linear along this direction, or flat"

@@ -120,7 +120,7 @@ class Chain:
         moved, pattern = self.activate(column, gamma, beta)  # (n, P) each
         crossed = count_changes(pattern, active[layer].take(unit, axis=1), axis=0)  # (P,)
         dA = moved - A[layer].take(unit, axis=1)  # (n, P)
-        # An image that the unit stays silent at keeps its loss. Batch norm ties all images together.
+        # Where the unit stays silent for an image, its loss is unchanged. Batch norm makes all images depend on each other.
         rows = np.flatnonzero((dA != 0).any(axis=1)) if gamma is None else np.arange(len(column))
         unchanged = self.loss_of_each.sum() - self.loss_of_each[rows].sum()
         if not len(rows):
@@ -178,7 +178,9 @@ class Chain:
         return perturbations_first(out)
 
     def pieces(self, tensor: str, entries: Array) -> Iterator[Array]:
-        """`entries` in pieces whose widest array behind `tensor` stays within PIECE numbers, or has SMALLEST_PIECE entries.
+        """`entries` (entries,) in pieces of which the widest array behind `tensor` has PIECE numbers at most.
+
+        But no piece is planned with fewer than SMALLEST_PIECE entries.
 
         Where a unit has many entries, a piece holds entries of one unit alone: they concern the same images.
         """

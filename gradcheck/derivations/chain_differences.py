@@ -122,7 +122,10 @@ def retry_at_kinks(
 
 
 def ties(cost: CostOfEntries, entries: Array, pending: Array, noise: Array) -> OneSided | None:
-    """The one-sided derivatives of the entries at the places `pending` whose kink is at the point itself; None if none is."""
+    """The one-sided derivatives of those entries, among the places `pending`, that have their kink at the point itself.
+
+    None if none has.
+    """
     if not pending.size:
         return None
     at_kink = [cost.chain.losses(cost.tensor, entries[pending], sign * INFINITESIMAL)[1] > 0 for sign in (-1, 1)]

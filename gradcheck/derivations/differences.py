@@ -1,4 +1,4 @@
-"""Central differences of a cost of which nothing is known, along one direction: with their own error, over kinks and at ties.
+"""Central differences of a cost that is a black box, along one direction: with their own error, over kinks and at ties.
 
 J is a function of the step; where it cannot be computed it is not a number.
 """
@@ -11,12 +11,13 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS, ONE_SIDED_NOISE, SIGMAS
 
-# Steps to try, as multiples of a tensor's size. An odd factor, for parameters and kinks tend to be round numbers: a kink at
-# half a step leaves no third difference, nor does a sine whose period divides it.
+# Steps to try, as multiples of a tensor's size. The factor is odd because parameters and kinks tend to be round numbers: a
+# kink at half a step leaves no third difference, nor does a sine whose period divides it.
 LADDER = 10**-0.1234 * np.logspace(-1, -8, 15)
-# A difference whose truncation error is over this many times its rounding error is tried with smaller steps, this many.
+# A difference whose truncation error is over ROUGH times its rounding error is tried with RETRIES smaller steps, each SHRINK
+# times smaller than the last.
 ROUGH, SHRINK, RETRIES = 10, 8, 12
-# Derivatives from the left and the right that are less certain than this, relatively, say nothing.
+# One-sided derivatives that are less certain than this, relatively, are not used.
 CERTAIN = 1e-2
 
 Cost = Callable[[float], float]
@@ -52,7 +53,10 @@ class Slope(NamedTuple):
 
 
 class Differences:
-    """Of a cost that is `base` at step 0; `noise` is its rounding error; `in_steps` says that it is large, as of float32."""
+    """The differences of a cost that is `base` at step 0.
+
+    `noise` is the rounding error of the cost; `in_steps` says that this is large, as of float32.
+    """
 
     def __init__(self, base: float, noise: float, in_steps: bool = False) -> None:
         self.base, self.noise, self.in_steps = base, noise, in_steps
@@ -95,7 +99,7 @@ class Differences:
         smaller = self.at(J, step / SHRINK)
         crossed = smaller.truncation > max(first.truncation / SHRINK**2, smaller.floor)
         best = self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
-        # At a kink no step is more certain than another, until rounding covers it.
+        # At a kink all steps are equally uncertain, until rounding covers it.
         if best.truncation <= ROUGH * best.floor and (not crossed or best.uncertainty < first.uncertainty / ROUGH):
             return Slope(best.derivative, best.uncertainty, crossed)
         (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))

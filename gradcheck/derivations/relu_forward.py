@@ -7,9 +7,8 @@ from functools import partial
 
 import numpy as np
 
+from gradcheck.arrays import Array
 from gradcheck.derivations.chain import Chain
-
-Array = np.ndarray
 
 
 def relu_chain(parameters: dict[str, Array], X: Array, y: Array, loss: str, eps: float) -> Chain:

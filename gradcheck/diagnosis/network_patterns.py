@@ -1,7 +1,7 @@
 """What kind of bug makes a network's gradient wrong: each suspicion predicts the gradient that the bug would give.
 
 A suspicion is believed only if its prediction explains the whole of claimed - reference, up to a small share. There are three
-sorts: of what reaches a layer from above (a mask, a path of batch norm: the tensors of the layer are wrong together), of a
+sorts: of what reaches a layer from above (a mask, a path of batch norm: all tensors of the layer are wrong), of a
 tensor's own formula (a factor, the penalty, an image left out), and of its form alone (a transpose, a row, an entry). What a
 wrong layer further up explains is said to follow from it. Nothing here is a verdict: those are made before.
 """
@@ -27,7 +27,7 @@ def diagnose_network(cases: Sequence[Evidence], failing: Sequence[str]) -> dict[
     `cases` are the same network and data at several lambdas, and a suspicion has to explain all of them: also that the
     gradient is right where it is.
     """
-    # What is PyTorch's gradient and fails by another oracle shows no pattern.
+    # A gradient that equals PyTorch's and fails by a different oracle shows no pattern.
     wrong = [name for name in failing if not all(case.is_right(name) for case in cases)]
     found: dict[str, str | None] = dict.fromkeys(wrong)
     above: Sequence[Upstream | None] = [None] * len(cases)

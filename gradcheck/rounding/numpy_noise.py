@@ -8,9 +8,9 @@ import numpy as np
 from gradcheck.arrays import Array, Arrays
 from gradcheck.rounding.draws import Pattern, uncertainty_over_draws
 
-# They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
+# These round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
 UNROUNDED = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.copysign, np.conjugate}
-# They jump: a run in which one gives another number has taken another branch.
+# These jump: a run in which one gives another number has taken another branch.
 DISCONTINUOUS = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside}
 # The functions that round and are not ufuncs.
 ROUNDED_FUNCTIONS: set[Callable[..., Any]] = {

@@ -33,8 +33,8 @@ def var_mean(
     return var, mean.reshape(var.shape)
 
 
-# PyTorch computes these in one piece, and what is rounded inside is seen by nobody: a function for each that computes the same
-# from smaller operators.
+# PyTorch computes these in one piece, so that a mode does not see what is rounded inside: here is a function for each that
+# computes the same from smaller operators.
 IN_PIECES: dict[Operator, Callable[..., Any]] = get_decompositions(
     [
         aten.native_batch_norm,
@@ -58,14 +58,14 @@ PRODUCTS = {aten.dot.default: (0, 1), aten.mv.default: (0, 1), aten.mm.default: 
     aten.baddbmm.default: (1, 2),
 }
 
-# They round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
+# These round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
 UNROUNDED = packets(
     "amax amin max min maximum minimum median sort topk clamp clamp_min clamp_max abs neg where index index_select gather "
     "clone _to_copy full full_like ones ones_like zeros zeros_like new_zeros new_full scatter max_pool2d_with_indices cat "
     "stack relu"
 )
 
-# They take a modulus or a conjugate, or divide by moduli, as factorisations do: they have no complex derivative.
+# These take a modulus or a conjugate, or divide by moduli, as factorisations do: they have no complex derivative.
 MODULI = packets(
     "abs sgn angle _conj conj_physical linalg_vector_norm norm vdot var std var_mean std_mean linalg_cholesky_ex _linalg_eigh "
     "_linalg_svd _linalg_slogdet linalg_qr linalg_lstsq linalg_pinv"
@@ -75,7 +75,7 @@ MODULI = packets(
 def rounds(operator: Operator) -> bool:
     """Whether the result of an operator is rounded: views, copies, fills and choices round nothing.
 
-    Results that are written in place do not count: they belong to somebody else.
+    Nor are results rounded that are written in place: the array that they are written to belongs to the code under test.
     """
     return not (operator.is_view or operator.overloadpacket in UNROUNDED or operator._schema.is_mutable)
 
@@ -93,7 +93,7 @@ def name_of(operator: Operator) -> str:
 class OperatorMode(TorchDispatchMode):
     """Inside it every operator that PyTorch dispatches, forward and backward, goes through `run`, which a subclass defines.
 
-    `run` is outside of the mode: what it calls is not seen again, unless it enters the mode itself.
+    `run` itself is outside of the mode: what it calls does not go through `run` again, unless it enters the mode.
     """
 
     def run(self, operator: Operator, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
