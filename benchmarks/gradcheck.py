@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What the check costs: beside torch.autograd.gradcheck, for all seven networks, for a wide one, and as networks grow.
 
-Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. Figures of one table are measured turn by turn
-in this run; shown are medians. PyTorch's slow mode takes minutes.
+Run from the project's folder: python -m benchmarks.gradcheck [--plot FILE]. What one table compares is measured by turns in the
+same run; the medians are shown. PyTorch's slow mode takes minutes.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import multiprocessing
 import resource
 import statistics
 import time
+from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,15 +30,20 @@ ORACLES = ("central-difference", "complex-step")
 BATCH, ROUNDS = 20, 3
 
 
-def problem(network, batch=BATCH):
-    """The network as the subject of a check, at random nonzero parameters and a random batch."""
+Problem = tuple[Any, Any, np.ndarray, np.ndarray]
+# By what grows: its value, and the seconds of each oracle.
+Growth = dict[str, list[tuple[float, ...]]]
+
+
+def problem(network: Network, batch: int = BATCH) -> Problem:
+    """Both twins of the network at random nonzero parameters, and a random batch X (n, d), y (n,)."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((batch, network.inputs)), rng.integers(0, network.outputs, batch)
     claimed, reference = twins.build(network, nonzero_state(network))
     return claimed, reference, X, y
 
 
-def seconds_of_oracle(oracle, network, batch=BATCH):
+def seconds_of_oracle(oracle: str, network: Network, batch: int = BATCH) -> float:
     """Seconds that an oracle takes for every entry of every tensor, at LAMS."""
     started = time.perf_counter()
     claimed, reference, X, y = problem(network, batch)
@@ -47,37 +54,38 @@ def seconds_of_oracle(oracle, network, batch=BATCH):
     return time.perf_counter() - started
 
 
-def torch_gradcheck(network):
-    """Seconds of torch.autograd.gradcheck(fast_mode=False) for our gradient of the same cost.
+def seconds_of_torch(network: Network) -> float:
+    """Seconds that torch.autograd.gradcheck(fast_mode=False) takes for our gradient of the same cost.
 
-    The cost is the forward of a Function, as where a backward is written by hand: the graph of a cost written out would be kept
-    for each of the 300,000 points, over 20 GB.
+    The cost is the forward of a Function, as if its backward were written by hand: otherwise PyTorch would keep a graph of the
+    cost for each of the 300,000 points, over 20 GB.
     """
     claimed, _, X, y = problem(network)
     gradients = claimed.cost_and_gradients(X, y, LAMS[-1]).gradients
-    X, y, lams = torch.from_numpy(X), torch.from_numpy(y), lambda_per_layer(LAMS[-1], network.depth)
-    peers = Peers(claimed.parameters, cost=None, torch_cost=lambda p: network_cost(network, p, X, y, lams))
+    batch, lams = (torch.from_numpy(X), torch.from_numpy(y)), lambda_per_layer(LAMS[-1], network.depth)
+    peers = Peers(claimed.parameters, cost=None, torch_cost=lambda p: network_cost(network, p, *batch, lams))
     started = time.perf_counter()
     with one_thread():
         assert peers.accepted_by_torch(gradients, fast_mode=False)
     return time.perf_counter() - started
 
 
-def beside_torch():
+def beside_torch() -> str:
+    """Our oracles and PyTorch's own checker, for every entry of the two-layer network."""
     rows = [("two-layer, batch 20, every entry", "seconds", "torch / ours")]
     rounds = [
-        [torch_gradcheck(NAMED["two-layer"]), *(seconds_of_oracle(oracle, NAMED["two-layer"]) for oracle in ORACLES)]
+        [seconds_of_torch(NAMED["two-layer"]), *(seconds_of_oracle(oracle, NAMED["two-layer"]) for oracle in ORACLES)]
         for _ in track(range(ROUNDS), "beside torch", transient=True)
     ]
-    theirs, *ours = zip(*rounds, strict=True)
-    rows.append(("torch.autograd.gradcheck(fast_mode=False)", f"{statistics.median(theirs):.1f}", ""))
-    for oracle, times in zip(ORACLES, ours, strict=True):
-        ratio = statistics.median(a / b for a, b in zip(theirs, times, strict=True))
+    torch_times, *oracle_times = zip(*rounds, strict=True)
+    rows.append(("torch.autograd.gradcheck(fast_mode=False)", f"{statistics.median(torch_times):.1f}", ""))
+    for oracle, times in zip(ORACLES, oracle_times, strict=True):
+        ratio = statistics.median(a / b for a, b in zip(torch_times, times, strict=True))
         rows.append((f"our {oracle}", f"{statistics.median(times):.2f}", f"{ratio:.0f}"))
     return markdown(rows)
 
 
-def seven_networks():
+def seven_networks() -> str:
     """What `make verify` checks: all oracles, every entry, three lambdas."""
     rows, total = [("all oracles, every entry", "parameters", "seconds")], 0.0
     for network in track(NAMED.values(), "seven networks", transient=True):
@@ -88,29 +96,30 @@ def seven_networks():
     return markdown([*rows, ("all seven", f"{sum(n.parameter_count for n in NAMED.values()):,}", f"{total:.1f}")])
 
 
-def measured_apart(oracle, network, connection):
+def send_measurement(oracle: str, network: Network, connection: Connection) -> None:
+    """Sends the seconds that an oracle takes and the peak memory of this process in GiB."""
     connection.send((seconds_of_oracle(oracle, network), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
 
 
-def hidden_512():
-    """In a process of its own for each run, which tells its peak memory, PyTorch and all."""
+def hidden_512() -> str:
+    """A wide network. Each run is a process of its own, so that its peak memory can be measured, with PyTorch's share."""
     network = Network("hidden 512", hidden=(512,))
-    rows = [(f"hidden 512: {network.parameter_count:,} parameters", "seconds", "peak memory, GiB")]
+    rows: list[tuple[str, ...]] = [(f"hidden 512: {network.parameter_count:,} parameters", "seconds", "peak memory, GiB")]
     context = multiprocessing.get_context("spawn")
     for oracle in track(ORACLES, "hidden 512", transient=True):
         found = []
         for _ in range(ROUNDS):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=measured_apart, args=(oracle, network, theirs))
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=send_measurement, args=(oracle, network, sender))
             process.start()
-            found.append(ours.recv())
+            found.append(receiver.recv())
             process.join()
         rows.append((oracle, *(f"{statistics.median(column):.1f}" for column in zip(*found, strict=True))))
     return markdown(rows)
 
 
-def growth():
-    """Seconds by batch, width and depth, each alone: {what: [(value, central, complex), ...]}."""
+def growth() -> Growth:
+    """Seconds of each oracle as the batch, the width or the depth grows, one of them at a time."""
     series = {
         "batch": [(n, Network("grown", hidden=(50,), inputs=768), n) for n in (10, 20, 40, 80, 160, 320)],
         "width": [(m, Network("grown", hidden=(m,), inputs=768), BATCH) for m in (25, 50, 100, 200, 400, 800)],
@@ -125,14 +134,14 @@ def growth():
     return found
 
 
-def growth_tables(found):
+def growth_tables(found: Growth) -> str:
     return "\n\n".join(
         markdown([(what, *(f"{o}, s" for o in ORACLES)), *((str(v), *(f"{t:.2f}" for t in times)) for v, *times in rows)])
         for what, rows in found.items()
     )
 
 
-def plot_growth(found, path):
+def plot_growth(found: Growth, path: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -153,7 +162,7 @@ def plot_growth(found, path):
     figure.savefig(path, dpi=130)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plot", metavar="FILE", help="the growth as a figure")
     options = parser.parse_args()

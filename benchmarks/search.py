@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Eight candidates trained together beside eight single runs of the same updates: a Markdown table.
 
-Run from the project's folder: python -m benchmarks.search [--device cuda]. Turn by turn in this run; shown are medians. Whole
-runs: a single one also evaluates the training and the test part and writes its files, which a search does once, for the winner.
+Run from the project's folder: python -m benchmarks.search [--device cuda]. Both are measured by turns in the same run; the
+medians are shown. These are whole runs: a single one also evaluates the training and the test part and writes its files, which
+a search does once, for the winner.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import torch
 from rich.progress import track
 
 from gradcheck.report.tables import markdown
+from lab.data.parts import Data
 from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
@@ -27,13 +29,13 @@ CANDIDATES, UPDATES, ROUNDS = 8, 200, 3
 CASES = [(name, twin) for name in ("two-layer", "three-layer-bn", "nine-layer-bn") for twin in ("manual", "torch")]
 
 
-def settings_of(name, implementation, images):
-    """The candidates: lambda from 1e-5 to 1e-1, records at the start and at the end alone."""
+def make_candidates(name: str, implementation: str, images: Data) -> list[Settings]:
+    """The candidates: lambda from 1e-5 to 1e-1, with records only at the start and at the end."""
     base = Settings(NAMED[name], implementation, step_size=UPDATES // 2, cycles=1, record_every=UPDATES)
     return [replace(resolve_settings(base, images), lam=float(lam)) for lam in np.logspace(-5, -1, CANDIDATES)]
 
 
-def together(candidates, images, device):
+def seconds_together(candidates: list[Settings], images: Data, device: str) -> float:
     started = time.perf_counter()
     stack = StackedTraining(candidates, device)
     for _ in stack.train(stack.to_device(images), lambda: None, lambda: False):
@@ -41,7 +43,7 @@ def together(candidates, images, device):
     return time.perf_counter() - started
 
 
-def one_by_one(candidates, images, device):
+def seconds_one_by_one(candidates: list[Settings], images: Data, device: str) -> float:
     started = time.perf_counter()
     for settings in candidates:
         with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +54,7 @@ def one_by_one(candidates, images, device):
     return time.perf_counter() - started
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the PyTorch twin alone (cpu)")
     device = parser.parse_args().device
@@ -61,10 +63,11 @@ def main():
     for name, twin in track(CASES, "training", transient=True):
         if device == "cuda" and twin == "manual":
             continue
-        candidates = settings_of(name, twin, images)
-        together(candidates[:1], images, device)  # the first call of all pays for what is loaded late
+        candidates = make_candidates(name, twin, images)
+        seconds_together(candidates[:1], images, device)  # the first call of all also pays for what is loaded late
+        arguments = candidates, images, device
         singles, stacked = zip(
-            *((one_by_one(candidates, images, device), together(candidates, images, device)) for _ in range(ROUNDS)),
+            *((seconds_one_by_one(*arguments), seconds_together(*arguments)) for _ in range(ROUNDS)),
             strict=True,
         )
         ratio = statistics.median(a / b for a, b in zip(singles, stacked, strict=True))

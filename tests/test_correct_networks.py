@@ -22,9 +22,9 @@ def test_correct_networks_raise_no_alarm(first):
     for seed in range(first, first + CHUNK):
         drawn = draw(seed, MOST)
         result = drawn.check().as_json()
-        told = "\n".join([drawn.words, *failures(result)])
-        assert result["verdict"] != "fail", told
-        assert result["verdict"] == "pass" or {"float32", "batch norm"} <= set(drawn.kinds), told
+        message = "\n".join([drawn.description, *failures(result)])
+        assert result["verdict"] != "fail", message
+        assert result["verdict"] == "pass" or {"float32", "batch norm"} <= set(drawn.kinds), message
         undecided += result["verdict"] == "undecided"
     assert undecided <= 1
 
@@ -41,7 +41,7 @@ def test_the_hundred_are_of_every_kind():
 
 def test_a_network_is_that_of_its_seed():
     first, again = draw(7), draw(7)
-    assert first.words == again.words
+    assert first.description == again.description
     assert all((first.state[name] == again.state[name]).all() for name in first.state)
     assert (first.X == again.X).all()
     assert (first.y == again.y).all()
@@ -76,7 +76,7 @@ def test_command_names_the_seeds(capsys, monkeypatch):
 def test_command_shows_one_network(capsys):
     code, out, _ = call(correct_networks.main, capsys, "--only", 5)
     assert code == 0
-    assert draw(5).words in out
+    assert draw(5).description in out
     assert "PASS" in out
 
 
