@@ -49,7 +49,7 @@ class SearchPlan:
         for ends in ([each.low for each in self.space], [each.high for each in self.space]):
             point = {each.name: each.rounded(end) for each, end in zip(self.space, ends, strict=True)}
             settings = self.settings_at(point)
-            training_plan(settings, settings.images)
+            training_plan(settings)
             weight_std(settings.init, fan_in=1)
             if settings.lr_min > settings.lr_max:
                 raise UserError(f"lr_min {settings.lr_min:g} is over lr_max {settings.lr_max:g}; give another --lr-min")
