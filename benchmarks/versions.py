@@ -7,12 +7,23 @@ Run from the project's folder, with a Python that has pip. Each row is a virtual
 a temporary folder (PyTorch with CUDA takes 6 GB there) and removed again.
 """
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.installation import CHECKS, TORCH_CHECKS, Environment, build_wheel, make_environment, run, write_project
+from benchmarks.installation import (
+    CHECKS,
+    ROOT,
+    TORCH_CHECKS,
+    Environment,
+    build_wheel,
+    expect,
+    make_environment,
+    run,
+    write_project,
+)
 
 # The oldest releases that pyproject.toml admits and that have a wheel for this Python.
 OLDEST = {
@@ -49,10 +60,16 @@ def row(interpreter: str, packages: list[str], wheel: Path, folder: Path) -> tup
     environment.install("pytest", *packages)
     environment.install("--no-deps", wheel)
     write_project(folder / "project")
-    checks = CHECKS + TORCH_CHECKS * any(name.startswith("torch") for name in packages)
+    has_torch = any(name.startswith("torch") for name in packages)
+    checks = (*CHECKS, *TORCH_CHECKS, private_names_of_pytorch_hold) if has_torch else CHECKS
     failed = [check.__name__ for check in checks if not passes(check, environment, folder / "project")]
     versions = environment.run("python", "-c", VERSIONS, cwd=folder).stdout.split()
     return (*versions, f"{len(checks) - len(failed)} of {len(checks)}", ", ".join(failed))
+
+
+def private_names_of_pytorch_hold(environment: Environment, project: Path) -> None:
+    shutil.copy(ROOT / "tests/test_torch_private.py", project)
+    expect(environment.run("python", "-m", "pytest", "-q", "test_torch_private.py", cwd=project), 0, "passed")
 
 
 def passes(check: Callable[[Environment, Path], None], environment: Environment, project: Path) -> bool:
