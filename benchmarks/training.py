@@ -7,38 +7,41 @@ shown are medians.
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from rich.progress import track
 
+import models
+from gradcheck.arrays import Array
 from gradcheck.report.tables import markdown
 from lab import twins
 from lab.training.device_data import DeviceData
 from lab.training.evaluation import evaluate
-from networks import NAMED, initial_state
+from networks import NAMED, Network, initial_state
 
 IMAGES, BATCH, ROUNDS, UPDATES = 10_000, 100, 9, 50
 LAM, LR = 0.005, 0.01
 
 
-def plain_pytorch(network, X, y):
+def plain_pytorch(network: Network, X: Array, y: Array) -> Callable[[Array], float]:
     """An update as a PyTorch user writes it: the penalty as weight decay, the batch indexed from one tensor."""
-    model = twins.training_twin("torch", network, initial_state(network)).layers.train()
+    model = models.MLP(network, initial_state(network), torch.float32).layers.train()
     weights = [p for p in model.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": weights, "weight_decay": 2 * LAM}, {"params": others}]
     optimizer = torch.optim.SGD(groups, lr=LR)
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
-    Y = torch.nn.functional.one_hot(y, 10).float()
+    images, labels = torch.from_numpy(X), torch.from_numpy(y)
+    one_hot = torch.nn.functional.one_hot(labels, 10).float()
 
-    def update(rows):
-        rows = torch.from_numpy(rows)
-        logits = model(X[rows])
+    def update(rows: Array) -> float:
+        chosen = torch.from_numpy(rows)
+        logits = model(images[chosen])
         if network.loss == "softmax":
-            loss = torch.nn.functional.cross_entropy(logits, y[rows])
+            loss = torch.nn.functional.cross_entropy(logits, labels[chosen])
         else:
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, Y[rows])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, one_hot[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -47,13 +50,14 @@ def plain_pytorch(network, X, y):
     return update
 
 
-def our_update(implementation, network, X, y):
+def our_update(implementation: str, network: Network, X: Array, y: Array) -> Callable[[Array], tuple[float, float]]:
+    """An update of a twin."""
     twin = twins.training_twin(implementation, network, initial_state(network))
-    X, y = twin.array(X), twin.array(y)
-    return lambda rows: twin.train_step(*twin.batch(X, y, rows), LAM, LR)
+    images, labels = twin.array(X), twin.array(y)
+    return lambda rows: twin.train_step(*twin.batch(images, labels, rows), LAM, LR)
 
 
-def products(network, X):
+def products(network: Network, X: Array) -> Callable[[], object]:
     """The matrix products of an evaluation alone, into arrays that are there already."""
     pairs, A = [], X
     for name, W in initial_state(network).items():
@@ -64,7 +68,8 @@ def products(network, X):
     return lambda: [np.matmul(A, W.T, out=out) for A, W, out in pairs]
 
 
-def torch_products(network, X):
+def torch_products(network: Network, X: Array) -> Callable[[], object]:
+    """The same in PyTorch."""
     pairs, A = [], torch.from_numpy(X)
     for name, W in initial_state(network).items():
         if name.startswith("W"):
@@ -74,7 +79,7 @@ def torch_products(network, X):
     return lambda: [torch.matmul(A, W.T, out=out) for A, W, out in pairs]
 
 
-def seconds(function):
+def seconds(function: Callable[[], object]) -> float:
     # NumPy's and PyTorch's pools of threads spin on for a tenth of a second, and would slow each other down.
     time.sleep(0.2)
     started = time.perf_counter()
@@ -82,13 +87,13 @@ def seconds(function):
     return time.perf_counter() - started
 
 
-def side_by_side(candidates):
+def side_by_side(candidates: Sequence[Callable[[], object]]) -> Array:
     """Seconds of each candidate, a function without arguments, in each of ROUNDS: turn by turn, the first round left out."""
     rounds = [[seconds(candidate) for candidate in candidates] for _ in range(ROUNDS + 1)]
     return np.array(rounds[1:])
 
 
-def main():
+def main() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((IMAGES, 3072), dtype=np.float32), rng.integers(0, 10, IMAGES)
     orders = [rng.integers(0, IMAGES, BATCH) for _ in range(UPDATES)]

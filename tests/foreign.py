@@ -1,7 +1,7 @@
 """Arrays that are as strict as CuPy's: NumPy's functions work on them, NumPy's arrays beside them do not.
 
-They stand in for a GPU: what runs on them asks nothing of CuPy that CuPy does not have. `take` without `mode` and the
-list of functions are CuPy 14's.
+They stand in for a GPU: code that runs on them needs only what CuPy has. That `take` has no `mode`, and the list of functions,
+are as in CuPy 14.
 """
 
 import operator
@@ -59,7 +59,7 @@ for name in ("sum", "mean", "max", "argmax", "swapaxes"):
 
 
 def bare(value):
-    """What NumPy works on; like CuPy, raises where an array of NumPy's comes in."""
+    """The NumPy array inside. Like CuPy, this raises where an array of NumPy's comes in."""
     if isinstance(value, np.ndarray) and value.ndim:
         raise TypeError("unsupported type numpy.ndarray")
     return value.values if isinstance(value, Array) else value

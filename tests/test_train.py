@@ -87,7 +87,7 @@ def test_a_run_writes_what_it_says(capsys, out):
     assert "of them for the records" in printed
 
 
-def test_the_settings_of_other_people_are_trained_and_kept(capsys, out):
+def test_other_constants_and_normalisations_are_trained_and_written(capsys, out):
     """Batch norm's constants, random biases and another normalisation: what is verified, trained and written is with them."""
     options = ("--batch-norm", "--bn-eps", "2.2e-16", "--bn-momentum", "0.3", "--init-bias", "0.1", "--normalise", "each-file")
     trained(capsys, out, *TINY, *options, "--implementation", "both", "--dtype", "float64")
@@ -115,14 +115,14 @@ def test_both_twins_are_recorded_with_their_distance(capsys, out):
 
 
 @pytest.mark.figures
-def test_float32_twins_are_reported_apart(capsys, out):
+def test_the_drift_of_float32_twins_is_reported(capsys, out):
     printed = trained(capsys, out, *QUICK, "--implementation", "both")
     assert "ReLUs differ" in printed
     assert "drift.png" in printed
     assert RunFolder(out).rows()[-1]["drift"]["logits"] > 1e-9
 
 
-def test_where_relus_part_first():
+def test_where_relus_differ_first():
     rows = [{"update": t, "drift": {"relu": {"differ": n, "layer": n or None}}} for t, n in ((0, 0), (10, 2), (20, 1))]
     assert first_relu(rows) == {"update": 10, "layer": 2}
     assert first_relu(rows[:1]) is None
@@ -199,7 +199,7 @@ def test_killed_and_resumed_ends_as_if_never_stopped(capsys, tmp_path, implement
 
 
 def test_killed_behind_the_first_record(capsys, tmp_path):
-    """The checkpoint is of update 0: its row may not come twice, and what a write left half done goes."""
+    """The checkpoint is of update 0: its row may not come twice, and a file that was left half written is removed."""
     trained(capsys, tmp_path / "whole", *QUICK)
     out = tmp_path / "killed"
     process = start(out, *QUICK, "--updates", "1000000", "--record-every", "500000")
@@ -255,7 +255,7 @@ def test_a_stop_leaves_a_checkpoint_wherever_it_comes(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["nothing", "the checkpoint of the last row", "half a row"])
-def test_what_a_kill_leaves_between_two_files_is_mended(capsys, tmp_path, lost):
+def test_what_a_kill_leaves_between_two_files_is_repaired(capsys, tmp_path, lost):
     trained(capsys, tmp_path / "whole", *QUICK)
     out = tmp_path / "killed"
     trained(capsys, out, *QUICK)
@@ -601,7 +601,7 @@ def test_a_checkpoint_that_is_incomplete(capsys, out, broken):
     assert "is not a checkpoint of train.py: its metadata are incomplete" in err
 
 
-def test_other_data_are_not_gone_on_with(monkeypatch, capsys, out):
+def test_a_run_does_not_go_on_with_other_data(monkeypatch, capsys, out):
     trained(capsys, out, *QUICK)
     (out / "result.json").unlink()
     original = datasets.draw_synthetic
@@ -643,8 +643,8 @@ def test_the_manual_twin_runs_on_arrays_like_cupys(monkeypatch, network):
             steps.append(twin.train_step(*batch, 0.1, 0.1))
             assert not isinstance(batch[0], np.ndarray) or twin is pair[1]
         assert steps[0] == steps[1]
-    theirs, ours = ({**twin.state(), "evaluation": twin.evaluate(twin.array(X), twin.array(y), 0.1)} for twin in pair)
-    assert all(np.array_equal(theirs[name], ours[name]) for name in ours)
+    like_cupy, numpy = ({**twin.state(), "evaluation": twin.evaluate(twin.array(X), twin.array(y), 0.1)} for twin in pair)
+    assert all(np.array_equal(like_cupy[name], numpy[name]) for name in numpy)
     answers = [twin.cost_and_gradients(twin.array(X), twin.array(y), 0.1).gradients for twin in pair]
     assert all(np.array_equal(answers[0][name], answers[1][name]) for name in answers[1])
 

@@ -33,11 +33,11 @@ from random_streams import Stream, random_stream
 def test_cyclical_equals_pytorch(step_size, rates):
     lr_min, lr_max = rates
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    theirs = torch.optim.lr_scheduler.CyclicLR(optimizer, lr_min, lr_max, step_size_up=step_size, cycle_momentum=False)
+    scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, lr_min, lr_max, step_size_up=step_size, cycle_momentum=False)
     for t in range(6 * step_size + 1):
         assert cyclical(t, lr_min, lr_max, step_size) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-16)
         optimizer.step()
-        theirs.step()
+        scheduler.step()
 
 
 def test_cyclical_by_hand():
@@ -260,7 +260,7 @@ def test_twins_follow_the_same_path_for_200_updates(named, tmp_path):
     assert rows[-1]["train"]["accuracy"] > 0.2 > rows[0]["train"]["accuracy"]
 
 
-def test_apart_finds_what_differs():
+def test_the_drift_finds_what_differs():
     network = SMALL["bn"]
     X = np.random.default_rng(0).standard_normal((50, network.inputs))
     state = nonzero_state(network)
@@ -268,10 +268,9 @@ def test_apart_finds_what_differs():
     pair = [(twins.training_twin(name, network, s, "float64"), X) for name, s in (("manual", moved), ("torch", state))]
     found = measure_drift(pair, (1.1, 1.0))
     assert (found["cost"], found["weights"], found["worst"]) == (pytest.approx(0.1), pytest.approx(0.2), "W2")
-    ours, theirs = (twin.activations(twin.array(X)) for twin, _ in pair)
-    ours, theirs = ours, [A.numpy() for A in theirs]
-    assert found["logits"] == pytest.approx(np.abs(ours[-1] - theirs[-1]).max() / np.abs(theirs[-1]).max(), rel=1e-12)
-    differ = [((a > 0) != (b > 0)).sum() for a, b in zip(ours[:-1], theirs[:-1], strict=True)]
+    first, second = ([twin.to_numpy(A) for A in twin.activations(twin.array(X))] for twin, _ in pair)
+    assert found["logits"] == pytest.approx(np.abs(first[-1] - second[-1]).max() / np.abs(second[-1]).max(), rel=1e-12)
+    differ = [((a > 0) != (b > 0)).sum() for a, b in zip(first[:-1], second[:-1], strict=True)]
     assert differ[0] == 0
     assert min(differ[1:]) > 0
     assert found["relu"] == {"differ": sum(differ), "layer": 2, "units": 50 * 15}
