@@ -16,15 +16,17 @@ import pytest
 from conftest import call
 
 from lab.cli import reproduce
-from lab.reports import catalogue
-from lab.reports.orders import Order
-from lab.reports.work import Stack
+from lab.reports.catalogue_file import read_catalogue
+from lab.reports.request import Request, RunKey
+from lab.reports.task import Worker
+from lab.reports.training_task import TrainingTask
 from lab.training import checkpoint
+from lab.training.checkpoint import StackCheckpoint
 from lab.training.stacked import StackedTraining
 from manual import layers, losses
 
 ROOT = Path(__file__).parent.parent
-BOOK = catalogue.read()
+CATALOGUE = read_catalogue()
 
 pytestmark = pytest.mark.usefixtures("drawn_once")
 
@@ -41,7 +43,19 @@ def contents(folder, name):
 def undrawn(monkeypatch, request):
     """The pages take longer than these trainings: only tests that look at them draw any; the quick pass draws them once."""
     if "figures" not in request.keywords:
-        monkeypatch.setattr(reproduce, "write_pages", lambda *arguments: None)
+        monkeypatch.setattr("lab.output.reproduction_pages.write_pages", lambda *arguments: None)
+
+
+def verify_nothing(patch):
+    """Every gradient passes, which saves time where other tests verify it. Returns the settings that would be verified."""
+    verified = []
+
+    def verify(settings, *others):
+        verified.append(settings)
+        return SimpleNamespace(verdict="pass")
+
+    patch.setattr("lab.reports.training_task.verify_first_batch", verify)
+    return verified
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +63,8 @@ def quick(tmp_path_factory, drawn_once):
     """The folder of a quick pass of everything, and what was printed."""
     folder = tmp_path_factory.mktemp("quick")
     with pytest.MonkeyPatch.context() as patch, open(folder / "out", "w+") as out:
-        # What takes long and has tests of its own.
-        patch.setattr("lab.reports.work.verify_first_batch", lambda *arguments: SimpleNamespace(verdict="pass"))
-        patch.setattr("lab.reports.work._verified", set())
-        patch.setattr("lab.output.reproduction_pages.write_png", lambda figure, path: path.write_bytes(b"drawn"))
+        verify_nothing(patch)
+        patch.setattr("lab.output.reproduction_figures.write_png", lambda figure, path: path.write_bytes(b"drawn"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "argv", ["reproduce.py"])
         assert reproduce.main(["--quick", "--jobs", "1", "--results", str(folder)]) == 0
@@ -62,7 +74,7 @@ def quick(tmp_path_factory, drawn_once):
 
 def test_quick_pass_of_every_experiment(quick):
     folder, out = quick
-    for name, experiment in BOOK.experiments.items():
+    for name, experiment in CATALOGUE.experiments.items():
         runs = contents(folder, name)["runs"]
         twins = ["manual", "torch"] if experiment.trains else ["both"]
         assert [(run["column"], run["implementation"]) for run in runs] == [(c, t) for c in experiment.columns for t in twins]
@@ -73,7 +85,7 @@ def test_quick_pass_of_every_experiment(quick):
     assert by_hand["rows"]["train"]["loss"] == pytest.approx(torch["rows"]["train"]["loss"], rel=1e-3)
     assert by_hand["command"] == "python reproduce.py --quick 004-9l-bn"
     assert {"README.md", "index.html", "figures"} <= {path.name for path in folder.iterdir()}
-    assert {path.stem for path in (folder / "figures").iterdir()} == {figure.name for figure in BOOK.figures}
+    assert {path.stem for path in (folder / "figures").iterdir()} == {figure.name for figure in CATALOGUE.figures}
     assert not (folder / ".unfinished").exists()
     assert "W1" in contents(folder, "002-s1")["runs"][0]
     assert "W1" not in contents(folder, "003-bonus1-1")["runs"][0]
@@ -84,7 +96,7 @@ def test_report_checks(quick):
     central, one_sided = contents(quick[0], "000-gradcheck")["runs"]
     assert central["measured"] == {"allclose, atol 1e-5": True, "allclose, atol 1e-6": True}
     assert one_sided["measured"] == {"allclose, atol 1e-5": True, "allclose, atol 1e-6": False}
-    for name in BOOK.experiments:
+    for name in CATALOGUE.experiments:
         if "gradcheck" in name:
             assert all(run["verdict"] == "pass" and run["pass"] == run["entries"] for run in contents(quick[0], name)["runs"])
 
@@ -96,11 +108,11 @@ def test_finished_runs_are_kept_until_their_settings_change(quick, monkeypatch, 
     before = (folder / "000-fig3.json").read_text()
     trained, train = [], StackedTraining.train
 
-    def counted(self, *others):
+    def recorded_train(self, *others):
         trained.append([(settings.lam, settings.implementation) for settings in self.candidates])
         return train(self, *others)
 
-    monkeypatch.setattr(StackedTraining, "train", counted)
+    monkeypatch.setattr(StackedTraining, "train", recorded_train)
     assert call(reproduce.main, capsys, *arguments)[0] == 0
     assert not trained
     assert (folder / "000-fig3.json").read_text() == before
@@ -115,14 +127,14 @@ def test_finished_runs_are_kept_until_their_settings_change(quick, monkeypatch, 
 
 def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_path):
     arguments = ("--quick", "004-3l-bn", "004-sens-0.1-bn", "--jobs", 1, "--results", tmp_path)
-    asked = []
+    calls = []
 
     @contextmanager
     def after_some():
-        yield lambda: asked.append(1) or len(asked) > 16
+        yield lambda: calls.append(1) or len(calls) > 16
 
     with monkeypatch.context() as patch:
-        patch.setattr(reproduce, "interruptible", after_some)
+        patch.setattr("lab.cli.session.interruptible", after_some)
         code, out, err = call(reproduce.main, capsys, *arguments)
     assert (code, out) == (130, "")
     assert "stopped; what is finished is kept" in err
@@ -158,7 +170,6 @@ def wrong_penalty(monkeypatch):
 @pytest.mark.parametrize("plant", [wrong_linear, wrong_penalty])
 def test_a_wrong_gradient_is_not_trained(monkeypatch, capsys, tmp_path, plant):
     plant(monkeypatch)
-    monkeypatch.setattr("lab.reports.work._verified", set())
     code, out, err = call(reproduce.main, capsys, "--quick", "002-s2", "002-s3", "--jobs", 1, "--results", tmp_path)
     assert code == 1
     assert "W1" in out
@@ -171,10 +182,10 @@ def test_what_no_longer_fits_goes_when_its_successor_comes(monkeypatch, capsys, 
     """Seeds and twins that are not asked for now must not stay with settings of yesterday."""
     arguments = ("--quick", "002-s1", "--jobs", 1, "--results", tmp_path)
     assert call(reproduce.main, capsys, *arguments, "--seeds", 2)[0] == 0
-    experiment = BOOK.experiments["002-s1"]
+    experiment = CATALOGUE.experiments["002-s1"]
     changed = replace(experiment, columns={"specified": replace(experiment.columns["specified"], lam=0.5)})
-    book = replace(BOOK, experiments=BOOK.experiments | {"002-s1": changed})
-    monkeypatch.setattr(catalogue, "read", lambda: book)
+    changed_catalogue = replace(CATALOGUE, experiments=CATALOGUE.experiments | {"002-s1": changed})
+    monkeypatch.setattr(reproduce, "read_catalogue", lambda: changed_catalogue)
     assert call(reproduce.main, capsys, *arguments, "--implementation", "manual")[0] == 0
     found = [(run["implementation"], run["seed"], run["settings"]["lam"]) for run in contents(tmp_path, "002-s1")["runs"]]
     assert found == [("manual", 0, 0.5)]
@@ -266,7 +277,7 @@ def test_two_processes_stop_and_go_on(tmp_path):
     while is_alive(process.pid):
         assert time.monotonic() < until
         time.sleep(0.05)
-    updates = [checkpoint.read(path).update for path in tmp_path.glob(".unfinished/*")]
+    updates = [checkpoint.read(path, StackCheckpoint).update for path in tmp_path.glob(".unfinished/*")]
     assert all(0 < update < 800 for update in updates)
     finished = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert "Traceback" not in finished.stderr
@@ -287,10 +298,19 @@ def test_the_reports_on_cifar10(capsys, cifar10_dir, tmp_path):
     assert "2 of 2 numbers within tolerance as specified, 0 more as run" in out
 
 
-def test_stacks_tell_how_far_they_are(tmp_path):
-    """The work that is told adds up to about what was foreseen, so that the time left can be."""
-    settings = Order(data="synthetic", quick=True).runs(BOOK.experiments["002-s1"])["specified", "manual", 0]
-    told = []
-    stack = Stack((settings,), ("val",), "cpu", tmp_path / "stack")
-    stack(told.append, lambda: False)
-    assert sum(told) == pytest.approx(stack.work)
+def test_a_training_reports_how_far_it_is(tmp_path):
+    """The work that is reported adds up to what was expected, so that the time left can be told."""
+    runs = Request(data="synthetic", quick=True).runs(CATALOGUE.experiments["002-s1"])
+    reported = []
+    task = TrainingTask((runs[RunKey("specified", "manual", 0)],), ("val",), "cpu", tmp_path / "unfinished")
+    task(Worker(reported.append, lambda: False))
+    assert sum(reported) == pytest.approx(task.work)
+
+
+def test_a_process_verifies_a_gradient_once(monkeypatch, capsys, tmp_path):
+    """Each network, implementation, dtype and kind of penalty: these have one lambda as specified, one a layer as run."""
+    verified = verify_nothing(monkeypatch)
+    names = ("000-fig3", "000-fig4", "000-coarse-1")
+    assert call(reproduce.main, capsys, "--quick", *names, "--jobs", 1, "--results", tmp_path)[0] == 0
+    questions = [(settings.network.name, settings.implementation, isinstance(settings.lam, tuple)) for settings in verified]
+    assert sorted(questions) == [("two-layer", twin, per_layer) for twin in ("manual", "torch") for per_layer in (False, True)]

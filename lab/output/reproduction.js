@@ -6,12 +6,12 @@ const BADGES = { specified: "pass", "as-run": "pass", open: "fail" };
 const COLUMNS = ["Experiment", "Number", "Reported", "Allowed",
   ...["specified", "as-run"].flatMap((column) => Object.values(run.twins).map((twin) => `${capital(run.columns[column])}: ${twin}`)), "Met"];
 
-// What must not be broken between its words: 60.32 ± 0.39, 49 to 51.
-const together = (text) => text.replace(" \u00b1 ", "\u00a0\u00b1\u00a0").replace(" to ", "\u00a0to\u00a0");
+// Text that is not broken between its words: 60.32 ± 0.39, 49 to 51.
+const unbroken = (text) => text.replace(" \u00b1 ", "\u00a0\u00b1\u00a0").replace(" to ", "\u00a0to\u00a0");
 
 function cellsOf(row, column) {
   const cells = row.cells[column];
-  return Object.keys(run.twins).map((twin, k) => together(cells[twin] ?? (k === 0 ? cells.both ?? "" : "")));
+  return Object.keys(run.twins).map((twin, k) => unbroken(cells[twin] ?? (k === 0 ? cells.both ?? "" : "")));
 }
 
 function badge(verdict) {
@@ -63,7 +63,7 @@ function buildReports() {
     for (const item of rows.filter(({ row }) => row.report === report)) {
       const { row } = item;
       const name = row.first ? opener(item) : element("span", { class: "repeated" }, row.experiment);
-      const contents = [name, row.number, row.reported, together(row.allowed), ...cellsOf(row, "specified"), ...cellsOf(row, "as-run"), badge(row.verdict)];
+      const contents = [name, row.number, row.reported, unbroken(row.allowed), ...cellsOf(row, "specified"), ...cellsOf(row, "as-run"), badge(row.verdict)];
       item.node = element("tr", { role: "row", class: row.first ? "number-row first" : "number-row" },
         ...contents.map((content, k) => element("td", { role: "cell", "data-label": COLUMNS[k], class: k > 1 && k < 8 ? "number" : null }, content)));
       body.append(item.node);

@@ -1,17 +1,21 @@
-"""What a reproduction found, judged from its JSON files: each number of a report beside ours, met or explained."""
+"""What a reproduction found, number by number, as the tables of the terminal and of the pages show it; and its headline."""
 
-import statistics
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.markup import escape
+from rich.table import Table
 
 from gradcheck.report.tables import table_with
-from lab.output.training import PARTS
-from lab.reports.numbers import QUANTITIES, Number, parsed, value_of
+from lab.output.reproduction_text import allowed_text, measured_text, number_label, reported_text
+from lab.reports.catalogue import Experiment
+from lab.reports.numbers import Number
+from lab.reports.result_forms import ExperimentForm
+from lab.reports.verdicts import Verdict, count_verdicts, values_by_twin, verdict_of
 
 COLUMNS = {"specified": "as specified", "as-run": "as run", "what-if": "what if"}
-# How a number of a report fares, from best to worst, and the words and colours for it.
-VERDICTS = {
+# The words for a verdict, and their colours.
+VERDICT_WORDS: dict[Verdict, tuple[str, str]] = {
     "specified": ("as specified", "green"),
     "as-run": ("as run", "cyan"),
     "explained": ("explained", "yellow"),
@@ -20,184 +24,96 @@ VERDICTS = {
 }
 
 
-STATISTICS = {"final": "", "best": ", best", "top5": ", five best", "escape": " falls at update"}
-
-
-class Row(NamedTuple):
-    """A number of a report as tables show it: `cells` has a text by column and twin, `verdict` is a key of VERDICTS or None."""
+class NumberRow(NamedTuple):
+    """A number of a report as tables show it: `cells` holds what was measured as text, by column and twin."""
 
     experiment: str
     title: str
     number: str
     reported: str
     allowed: str
-    cells: dict
-    verdict: str | None
+    cells: dict[str, dict[str, str]]
+    verdict: Verdict | None
     why: str
 
 
-def measured(content, name, column):
-    """The number `name` of an experiment in a column, by twin: the values of all seeds, None for a run that diverged."""
-    found = {}
-    for run in content["runs"]:
-        if run["column"] == column:
-            value = value_of(name, run) if content["trains"] else run["measured"][name]
-            found.setdefault(run["implementation"], []).append(value)
-    return found
+def number_rows(content: ExperimentForm) -> list[NumberRow]:
+    """A row for each number of an experiment."""
+    return [number_row(content, Number(**number)) for number in content["numbers"]]
 
 
-def met(number, found):
-    """Whether every twin's mean over its seeds meets the number."""
-    return bool(found) and all(None not in values and number.met_by(statistics.fmean(values)) for values in found.values())
+def number_row(content: ExperimentForm, number: Number) -> NumberRow:
+    trains = content["trains"]
+    cells = {}
+    for column in COLUMNS:
+        values = values_by_twin(content, number.name, column)
+        cells[column] = {twin: measured_text(number.name, seeds, trains) for twin, seeds in values.items()}
+    return NumberRow(
+        experiment=content["name"],
+        title=content["title"],
+        number=number_label(number.name, trains),
+        reported=reported_text(number.name, number.reported, trains),
+        allowed=allowed_text(number, trains),
+        cells=cells,
+        verdict=verdict_of(content, number),
+        why=number.why,
+    )
 
 
-def verdict(content, number):
-    """A key of VERDICTS, or None where the number is not counted."""
-    if not number.counted:
-        return None
-    found = {column: measured(content, number.name, column) for column in content["columns"]}
-    for column in ("specified", "as-run"):
-        if met(number, found.get(column, {})):
-            return column
-    if not all(found.values()):
-        return "to come"
-    return "explained" if number.why else "open"
-
-
-def rows_of(content):
-    """A Row for each number of an experiment."""
-    rows = []
-    for each in map(of_json, content["numbers"]):
-        cells = {
-            column: {twin: format_values(each.name, values) for twin, values in measured(content, each.name, column).items()}
-            for column in COLUMNS
-        }
-        reported = (
-            format_values(each.name, [each.reported], exact=False) if not isinstance(each.reported, str) else each.reported
-        )
-        number = in_words(each.name) if content["trains"] else each.name
-        rows.append(
-            Row(content["name"], content["title"], number, reported, bounds_text(each), cells, verdict(content, each), each.why)
-        )
-    return rows
-
-
-def bounds_text(number):
-    """Between what bounds the report's number is met, as text."""
-    if not number.counted:
-        return ""
-    low, high = (format_values(number.name, [bound], exact=False) for bound in (number.low, number.high))
-    return low if number.low == number.high else f"to {high}" if number.low == 0 else f"{low} to {high}"
-
-
-def in_words(name):
-    """ "val accuracy top5" as people say it."""
-    part, quantity, statistic = parsed(name)
-    return f"{PARTS[part]} {quantity}{STATISTICS[statistic]}"
-
-
-def of_json(number):
-    return Number(**number)
-
-
-def format_values(name, values, exact=True):
-    """Values of a number as text: their mean, with the standard deviation where there are several."""
-    if None in values:
-        return "diverged"
-    mean = statistics.fmean(values)
-    if isinstance(values[0], bool):
-        return "yes" if mean == 1 else "no"
-    if "escape" in name:
-        return ", ".join("never" if value == float("inf") else f"{value:.0f}" for value in values)
-    _, quantity, _ = parsed(name)
-    if quantity not in QUANTITIES:
-        return f"{mean:.2f}" if "gradient" in name else f"{mean:.1e}" if exact else f"{mean:.2e}"
-    digits = 2 if quantity == "accuracy" else 3
-    if not exact:
-        return f"{mean:g}" if isinstance(values[0], int) or quantity != "accuracy" else f"{mean:.2f}"
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean:.{digits}f}{spread}"
-
-
-def counts(contents):
-    """How many numbers there are of each verdict, as a dict with all of VERDICTS."""
-    found = [row.verdict for content in contents for row in rows_of(content)]
-    return {word: found.count(word) for word in VERDICTS}
-
-
-def headline(contents):
+def headline(contents: Sequence[ExperimentForm]) -> str:
     """How the numbers fare, in a sentence."""
-    found, images = counts(contents), {run["settings"]["data"] for content in contents for run in content["runs"]}
-    total = sum(found.values())
+    counts = count_verdicts(contents)
+    images = {run["settings"]["data"] for content in contents for run in content["runs"]}
     others = ", ".join(sorted(images - {"cifar10"}))
     text = f"on {others} images, which no report used: " if others else ""
-    text += f"{found['specified']} of {total} numbers within tolerance as specified, {found['as-run']} more as run"
-    if found["explained"]:
-        text += (
-            f", the rest ({found['explained']}) explained"
-            if not (found["open"] or found["to come"])
-            else f", {found['explained']} explained"
-        )
-    if found["open"]:
-        text += f"; {found['open']} NOT MET AND NOT EXPLAINED"
-    if found["to come"]:
-        text += f"; {found['to come']} to come"
+    text += f"{counts['specified']} of {sum(counts.values())} numbers within tolerance as specified"
+    text += f", {counts['as-run']} more as run"
+    if counts["explained"]:
+        complete = not (counts["open"] or counts["to come"])
+        text += f", the rest ({counts['explained']}) explained" if complete else f", {counts['explained']} explained"
+    if counts["open"]:
+        text += f"; {counts['open']} NOT MET AND NOT EXPLAINED"
+    if counts["to come"]:
+        text += f"; {counts['to come']} to come"
     return text
 
 
-def claims_of(catalogue, contents):
-    """(title, by twin the spread, None where a run diverged, whether it holds) of the claims whose experiments are finished."""
-    by_name, found = {content["name"]: content for content in contents}, []
-    for claim in catalogue.claims:
-        each = [measured(by_name[name], claim.number, "specified") for name in claim.experiments if name in by_name]
-        twins = set.intersection(*map(set, each)) if len(each) == len(claim.experiments) else ()
-        spreads = {twin: spread([values[twin] for values in each]) for twin in sorted(twins)}
-        if spreads:
-            holds = all(apart is not None and apart <= claim.within for apart in spreads.values())
-            found.append((claim.title, spreads, holds))
-    return found
-
-
-def spread(experiments):
-    """How far the means of experiments, each a list of values, are apart; None where one diverged."""
-    if any(None in values for values in experiments):
-        return None
-    means = [statistics.fmean(values) for values in experiments]
-    return max(means) - min(means)
-
-
-def experiments_table(contents):
+def experiments_table(contents: Sequence[ExperimentForm]) -> Table:
     """The terminal's table: a row for each number."""
     table = table_with(None, ("experiment", "number"), ("reported", "specified: NumPy", "PyTorch", "as run: NumPy", "PyTorch"))
     table.add_column("verdict", no_wrap=True)
     for content in contents:
-        for k, row in enumerate(rows_of(content)):
-            cells = [text for column in ("specified", "as-run") for text in side_by_side(row.cells[column])]
-            table.add_row(
-                escape(row.experiment) if k == 0 else "", row.number, escape(row.reported), *cells, styled(row.verdict)
-            )
+        for k, row in enumerate(number_rows(content)):
+            name = escape(row.experiment) if k == 0 else ""
+            cells = [text for column in ("specified", "as-run") for text in twin_cells(row.cells[column])]
+            table.add_row(name, row.number, escape(row.reported), *cells, verdict_markup(row.verdict))
     return table
 
 
-def side_by_side(cells):
-    """The texts of the NumPy and of the PyTorch twin; what both share stands once."""
-    return (cells["both"], "") if "both" in cells else (cells.get("manual", ""), cells.get("torch", ""))
+def twin_cells(cells: Mapping[str, str]) -> tuple[str, str]:
+    """The cells of the NumPy and of the PyTorch twin; a gradient check of one against the other fills the first."""
+    if "both" in cells:
+        return cells["both"], ""
+    return cells.get("manual", ""), cells.get("torch", "")
 
 
-def styled(verdict):
+def verdict_markup(verdict: Verdict | None) -> str:
+    """The words for a verdict in their colour, as rich has it."""
     if verdict is None:
         return ""
-    word, colour = VERDICTS[verdict]
-    return f"[{colour}]{word}[/]"
+    words, colour = VERDICT_WORDS[verdict]
+    return f"[{colour}]{words}[/]"
 
 
-def list_table(experiments, finished):
-    """What there is, and what of it is finished: `finished` has (runs finished, runs asked for) by name."""
+def list_table(experiments: Sequence[Experiment], finished: Mapping[str, tuple[int, int]]) -> Table:
+    """What there is, and what of it is finished: `finished` has (runs finished, runs requested) by name."""
     table = table_with(None, ("experiment", "what", "columns"), ("numbers", "runs finished"))
-    for each in experiments:
-        count, asked = finished[each.name]
-        columns = ", ".join(COLUMNS[column] for column in each.columns)
-        done = f"{count} of {asked}"
-        numbers = sum(number.counted for number in each.numbers)
-        table.add_row(each.name, escape(each.title), columns, str(numbers), f"[green]{done}[/]" if count == asked else done)
+    for experiment in experiments:
+        count, requested = finished[experiment.name]
+        columns = ", ".join(COLUMNS[column] for column in experiment.columns)
+        numbers = sum(number.has_bounds for number in experiment.numbers)
+        progress = f"{count} of {requested}"
+        if count == requested:
+            progress = f"[green]{progress}[/]"
+        table.add_row(experiment.name, escape(experiment.title), columns, str(numbers), progress)
     return table

@@ -2,16 +2,23 @@
 
 import base64
 import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 from gradcheck.report.files import write_bytes
 from lab.data.class_names import CIFAR10_CLASSES
-from lab.output.figures import COLOURS, RIGHT, WRONG
-from lab.output.reproduction import in_words, measured
+from lab.output.figures import COLOURS, RIGHT, WRONG, image_bytes
+from lab.output.reproduction_text import number_label
+from lab.reports.catalogue import FigureDescription
+from lab.reports.result_forms import ExperimentForm, MeasureColumns, Rows, TrainingRun
+from lab.reports.verdicts import mean_of, values_by_twin
 from networks import IMAGE_SHAPE
 
 PARTS = {"train": ("training", COLOURS[0]), "val": ("validation", COLOURS[1]), "test": ("test", COLOURS[2])}
@@ -23,46 +30,50 @@ LAMBDA_STYLES = {
 }
 
 
-def draw(picture, contents):
-    """The figure that `picture` of the catalogue asks for, of `contents`, the dicts of its experiments; None if runs lack."""
-    needed = NEEDED.get(picture.kind, set())
-    chosen = [each for each in contents if any(needed <= run.keys() for run in runs_in(each, picture.column).values())]
-    return KINDS[picture.kind](chosen, picture.column) if chosen else None
+def draw(description: FigureDescription, contents: Sequence[ExperimentForm]) -> Figure | None:
+    """The figure that is described, of those `contents` whose runs have what it shows; None where none has."""
+    drawable = [content for content in contents if has_what_it_takes(description, content)]
+    return DRAWINGS[description.kind](drawable, description.column) if drawable else None
 
 
-def write_png(figure, path):
+def has_what_it_takes(description: FigureDescription, content: ExperimentForm) -> bool:
+    """Whether a run of an experiment can be drawn so: one that came to its end, and has weights where they are shown."""
+    runs = runs_in(content, description.column).values()
+    return any(description.kind != "weights" or "W1" in run for run in runs)
+
+
+def write_png(figure: Figure, path: Path) -> None:
     """In 256 colours: a third of the size, and no eye sees it."""
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=100)
-    Image.open(drawn).convert("RGB").quantize(256).save(small, "png", optimize=True)
+    small = io.BytesIO()
+    Image.open(io.BytesIO(image_bytes(figure, "png", dpi=100))).convert("RGB").quantize(256).save(small, "png", optimize=True)
     write_bytes(path, small.getvalue())
 
 
-def runs_in(content, column):
+def runs_in(content: ExperimentForm, column: str) -> dict[str, TrainingRun]:
     """The first run of each twin in a column that came to its end, by twin."""
-    found = {}
+    runs: dict[str, TrainingRun] = {}
     for run in content["runs"]:
-        if run["column"] == column and run["diverged"] is None:
-            found.setdefault(run["implementation"], run)
-    return found
+        if run["column"] == column and "diverged" in run and run["diverged"] is None:
+            runs.setdefault(run["implementation"], run)
+    return runs
 
 
-def curves(contents, column):
+def curves(contents: Sequence[ExperimentForm], column: str) -> Figure:
     """Cost, loss and accuracy against updates, a row for each experiment: the NumPy twin as lines, PyTorch's as dots on it."""
     figure = Figure(figsize=(11, 0.6 + 2.7 * len(contents)), layout="constrained")
     panels = figure.subplots(len(contents), 3, squeeze=False)
     for row, content in zip(panels, contents, strict=True):
         for panel, quantity in zip(row, QUANTITIES, strict=True):
             plot_twins(panel, runs_in(content, column), quantity)
-        row[0].set_title(titled(content, column), loc="left", fontsize="medium")
+        row[0].set_title(experiment_title(content, column), loc="left", fontsize="medium")
     return with_legend(figure, panels)
 
 
-def titled(content, column):
+def experiment_title(content: ExperimentForm, column: str) -> str:
     return f"{content['name']}: {content['title']}{'' if column == 'specified' else ', as run'}"
 
 
-def losses(contents, column):
+def losses(contents: Sequence[ExperimentForm], column: str) -> Figure:
     """The loss alone, as small multiples of three a row."""
     rows = -(-len(contents) // 3)
     figure = Figure(figsize=(11, 0.6 + 2.6 * rows), layout="constrained")
@@ -75,13 +86,15 @@ def losses(contents, column):
     return with_legend(figure, panels)
 
 
-def plot_twins(panel, runs, quantity):
+def plot_twins(panel: Axes, runs: dict[str, TrainingRun], quantity: str) -> None:
+    """A quantity of every recorded part against updates: the first twin as lines, the second as dots."""
     for k, (twin, run) in enumerate(runs.items()):
-        rows = run["rows"]
-        for part, (label, colour) in PARTS.items():
-            if part in rows:
-                style = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.8} if k else {"linewidth": 1.4}
-                panel.plot(rows["update"], rows[part][quantity], color=colour, label=f"{label}, {twin}", **style)
+        style: dict[str, Any] = {"linewidth": 1.4}
+        if k > 0:
+            style = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.8}
+        for part, columns in recorded_parts(run["rows"]).items():
+            label, colour = PARTS[part]
+            panel.plot(run["rows"]["update"], columns[quantity], color=colour, label=f"{label}, {twin}", **style)
     panel.set(xlabel="updates", ylabel=quantity)
     panel.grid(alpha=0.3)
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -89,23 +102,30 @@ def plot_twins(panel, runs, quantity):
         panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def with_legend(figure, panels):
-    named = {}
+def recorded_parts(rows: Rows) -> dict[str, MeasureColumns]:
+    """The measures of each part that was recorded."""
+    columns = {"train": rows.get("train"), "val": rows.get("val"), "test": rows.get("test")}
+    return {part: measures for part, measures in columns.items() if measures is not None}
+
+
+def with_legend(figure: Figure, panels: np.ndarray) -> Figure:
+    """The figure with one legend for all of its panels."""
+    handles: dict[str, Any] = {}
     for panel in panels.flat:
-        named |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(named.values(), named, loc="outside upper center", ncols=6, frameon=False, fontsize="small")
+        handles |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=6, frameon=False, fontsize="small")
     return figure
 
 
-def weights(contents, column):
+def weights(contents: Sequence[ExperimentForm], column: str) -> Figure:
     """Each row of W1 as an image over its own full range, a row of images for each experiment; the NumPy twin's."""
     figure = Figure(figsize=(11, 1.55 * len(contents)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(contents), 1))
-    for part, content in zip(parts, contents, strict=True):
+    parts = figure.subfigures(len(contents), 1, squeeze=False)
+    for part, content in zip(parts.flat, contents, strict=True):
         run = next(run for run in runs_in(content, column).values() if "W1" in run)
         images = np.frombuffer(base64.b64decode(run["W1"]), np.uint8).reshape(-1, *IMAGE_SHAPE)  # (K, 3, 32, 32)
         names = CIFAR10_CLASSES if run["settings"]["data"] == "cifar10" else range(len(images))
-        part.suptitle(titled(content, column), x=0.01, ha="left", fontsize="medium")
+        part.suptitle(experiment_title(content, column), x=0.01, ha="left", fontsize="medium")
         for panel, image, name in zip(part.subplots(1, len(images)), images, names, strict=True):
             panel.imshow(image.transpose(1, 2, 0))
             panel.set_title(name, fontsize=8)
@@ -113,16 +133,16 @@ def weights(contents, column):
     return figure
 
 
-def probability(contents, column):
+def probability(contents: Sequence[ExperimentForm], column: str) -> Figure:
     """How probable a network (the NumPy twin, if it ran) holds the true class of each test image, right and wrong apart."""
     figure = Figure(figsize=(1 + 5 * len(contents), 3.6), layout="constrained")
     panels = figure.subplots(1, len(contents), sharey=True, squeeze=False)[0]
     for panel, content in zip(panels, contents, strict=True):
         histogram = next(iter(runs_in(content, column).values()))["probability_of_true_class"]
         edges = np.linspace(0, 1, histogram["bins"] + 1)
-        for key, colour in (("right", RIGHT), ("wrong", WRONG)):
-            counts = histogram[key]
-            panel.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=f"predicted {key} ({sum(counts):,})")
+        for answer, counts, colour in (("right", histogram["right"], RIGHT), ("wrong", histogram["wrong"], WRONG)):
+            label = f"predicted {answer} ({sum(counts):,})"
+            panel.stairs(counts, edges, fill=True, alpha=0.5, color=colour, label=label)
         panel.set_title(content["title"], loc="left", fontsize="medium")
         panel.set(xlabel="probability of the true class", xlim=(0, 1))
         panel.legend(frameon=False)
@@ -131,33 +151,40 @@ def probability(contents, column):
     return figure
 
 
-def lambdas(contents, column):
+def lambdas(contents: Sequence[ExperimentForm], column: str) -> Figure:
     """The first number of each experiment against lambda: the report's, and ours in every column."""
     figure = Figure(figsize=(8, 4.4), layout="constrained")
     panel = figure.subplots()
     name = contents[0]["numbers"][0]["name"]
     contents = sorted(contents, key=lambda content: lambda_of(content, column))
-    x = [lambda_of(content, column) for content in contents]
-    panel.plot(
-        x, [content["numbers"][0]["reported"] for content in contents], "D", color="black", markersize=5, label="reported"
-    )
+    lams = [lambda_of(content, column) for content in contents]
+    reported = [content["numbers"][0]["reported"] for content in contents]
+    panel.plot(lams, reported, "D", color="black", markersize=5, label="reported")
     for shown, (label, colour, line) in LAMBDA_STYLES.items():
-        for k, twin in enumerate(("manual", "torch")):
-            found = [measured(content, name, shown).get(twin) for content in contents]
-            points = [(at, np.mean(values)) for at, values in zip(x, found, strict=True) if values and None not in values]
+        for twin in ("manual", "torch"):
+            values = [values_by_twin(content, name, shown).get(twin) for content in contents]
+            means = [mean_of(seeds) if seeds else None for seeds in values]
+            points = [(lam, mean) for lam, mean in zip(lams, means, strict=True) if mean is not None]
+            style: dict[str, Any] = {"linestyle": line, "linewidth": 1.4}
+            if twin == "torch":
+                style = {"linestyle": "", "marker": "o", "markersize": 4}
             if points:
-                style = {"linestyle": "", "marker": "o", "markersize": 4} if k else {"linestyle": line, "linewidth": 1.4}
                 panel.plot(*zip(*points, strict=True), color=colour, label=f"{label}, {twin}", **style)
-    panel.set(xlabel="lambda", ylabel=f"{in_words(name)}, %", xscale="log")
+    panel.set(xlabel="lambda", ylabel=f"{number_label(name, trains=True)}, %", xscale="log")
     panel.grid(alpha=0.3)
     panel.legend(frameon=False, fontsize="small")
     return figure
 
 
-def lambda_of(content, column):
+def lambda_of(content: ExperimentForm, column: str) -> float:
+    """Lambda of an experiment whose runs in that column have one for all layers."""
     return next(run["settings"]["lam"] for run in content["runs"] if run["column"] == column)
 
 
-# What a run must hold to be drawn so.
-NEEDED = {"weights": {"W1"}}
-KINDS = {"curves": curves, "losses": losses, "weights": weights, "probability": probability, "lambda": lambdas}
+DRAWINGS: dict[str, Callable[[Sequence[ExperimentForm], str], Figure]] = {
+    "curves": curves,
+    "losses": losses,
+    "weights": weights,
+    "probability": probability,
+    "lambda": lambdas,
+}

@@ -1,21 +1,19 @@
-"""A report's gradient check, by its own protocol on our claimed gradient, and beside it our check of every entry."""
+"""A report's gradient check: what it was taken at, and by which protocol."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from gradcheck.derivations.plain import difference_quotients
-from gradcheck.errors import UserError
-from lab import twins
-from lab.network_check import check_network
+from lab.reports.checks import check_choice
 from lab.reports.measures import MEASURES
-from manual.mlp import cost
-from networks import NAMED, initial_state
+from networks import NAMED
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """`images` first images with their first `inputs` pixels; differences with `step` at `offsets` (see gradcheck/plain.py).
+    """The gradient of `network` at the first `images` images with their first `inputs` pixels, against differences.
 
-    `measure` names a function of `reports/measures.py`; `bias_std` is the standard deviation of b. Raises UserError.
+    `init` and `bias_std` are those of `initial_state`, `lam` is lambda. The differences have `step` and the `offsets` of
+    gradcheck/derivations/plain.py. `measure` names the function of measures.py that compares the two. Raises UserError where
+    the network or the measure does not exist.
     """
 
     network: str
@@ -28,25 +26,6 @@ class GradientCheck:
     step: float = 1e-5
     offsets: tuple[int, int] = (-1, 1)
 
-    def __post_init__(self):
-        for name, known in (("network", NAMED), ("measure", MEASURES)):
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} {getattr(self, name)!r} is unknown; choose from {', '.join(known)}")
-
-    def run(self, images, seed, device):
-        """(what `measure` says, our CheckResult) at `images`, a Data. Raises UserError where the data do not suffice."""
-        network = replace(NAMED[self.network], inputs=self.inputs)
-        available, classes = len(images.train.labels), len(images.classes)
-        if available < self.images or classes > network.outputs:
-            raise UserError(
-                f"it needs {self.images} training images of at most {network.outputs} classes; "
-                f"the data have {available:,} of {classes}"
-            )
-        X = images.normalise("train", rows=slice(self.images))[:, : self.inputs]  # (n, d)
-        y = images.train.labels[: self.images]  # (n,)
-        claimed, reference = twins.build(network, initial_state(network, self.init, seed, self.bias_std), device=device)
-        numerical = difference_quotients(
-            lambda parameters: cost(network, parameters, X, y, self.lam), claimed.parameters, self.step, self.offsets
-        )
-        measured = MEASURES[self.measure](claimed.cost_and_gradients(X, y, self.lam).gradients, numerical)
-        return measured, check_network(self.network, claimed, reference, X, y, [self.lam])
+    def __post_init__(self) -> None:
+        check_choice("network", self.network, NAMED)
+        check_choice("measure", self.measure, MEASURES)

@@ -1,118 +1,179 @@
-"""Tasks done by several processes, one thread each: on a few cores that is faster than one process with many threads."""
+"""Tasks done by several processes, one thread each: on a few cores that is faster than one process with many threads.
 
+Each process has a pipe to this one. It receives a task when it has none, sends back how far it is and at last the outcomes,
+and ends when it receives None. Whatever arrives during a task stops it: None, or the end of the pipe when this process is
+gone.
+"""
+
+import contextlib
 import multiprocessing
 import os
 import signal
-import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-
-import torch
-from threadpoolctl import threadpool_limits
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
 
 from gradcheck.errors import UserError
+from lab.reports.result_forms import Outcome
+from lab.reports.task import Task, Worker
 
-# Seconds between two looks at what the processes do.
+# Seconds between two looks at whether the user has stopped the work.
 PATIENCE = 0.2
 # glibc gives large arrays back to the system and asks for them again at each update; kept, an update is a quarter faster.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-_mine = {}
+Done = tuple[Task, list[Outcome] | None]
 
 
-def done(tasks, processes, tell, stopped):
-    """Calls each of the `tasks(tell, stopped)` and yields (task, result) as they end; ends early once `stopped()`.
+class End(NamedTuple):
+    """How a task ended in another process: with outcomes, with None where it was stopped, or with an exception."""
 
-    Where a task raises, the others stop too; what has ended is yielded first.
+    outcomes: list[Outcome] | None = None
+    error: Exception | None = None
+
+
+def run_tasks(
+    tasks: Sequence[Task], processes: int, advance: Callable[[float], None], stopped: Callable[[], bool]
+) -> Iterator[Done]:
+    """Does the tasks, and yields (task, its outcomes) as they end; ends early once `stopped()`.
+
+    `advance(units)` is called as the work goes on. Where a task raises an exception, the others stop, what has ended is
+    yielded, and the exception is raised. Raises UserError where a process was killed or memory ran out.
     """
     if processes == 1:
+        worker = Worker(advance, stopped)
         for task in tasks:
             if stopped():
                 return
-            yield task, task(tell, stopped)
+            yield task, task(worker)
         return
-    context = multiprocessing.get_context("spawn")
-    told, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(processes, context, initialise, (told, stop))
-    with surroundings(KEEP_MEMORY | dict.fromkeys(THREADS, "1")):
+    with worker_processes(processes) as workers:
         try:
-            with ignored(signal.SIGINT, signal.SIGTERM):
-                waiting = {pool.submit(call, task): task for task in tasks}
-            errors = []
-            while waiting and not stop.is_set():
-                ended, _ = wait(waiting, PATIENCE, FIRST_COMPLETED)
-                drain(told, tell)
-                yield from ((waiting.pop(future), future.result()) for future in succeeded(ended, errors))
-                if stopped() or errors:
-                    stop.set()
-            pool.shutdown(cancel_futures=True)
-            yield from ((waiting[future], future.result()) for future in succeeded(waiting, errors))
-            if errors:
-                raise errors[0]
-        except BrokenProcessPool as error:
-            raise UserError("a process of ours was killed, perhaps for want of memory; --jobs 1 needs the least") from error
+            yield from dispatch(tasks, workers, advance, stopped)
         except MemoryError as error:
             raise UserError("out of memory; --jobs 1 needs the least") from error
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            drain(told, lambda work: None)
 
 
-def succeeded(futures, errors):
-    """Those that ended with a result; the exceptions of the others come into `errors`."""
-    for future in list(futures):
-        if not future.cancelled() and future.exception():
-            errors.append(future.exception())
-        elif not future.cancelled():
-            yield future
+class WorkerProcess:
+    """Another process that does one task after another, seen from here."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, other_end = context.Pipe()
+        self.process = context.Process(target=serve_tasks, args=(other_end,))
+        self.process.start()
+        other_end.close()  # now only the process holds it, so that its death ends the pipe
+
+    def send(self, task: Task | None) -> None:
+        """Sends a task, or None: the process stops what it does, and ends."""
+        with contextlib.suppress(ConnectionError):  # it was killed; `receive` says so
+            self.connection.send(task)
+
+    def receive(self) -> float | End:
+        """The next message: units of work that are done, or the end of a task. Raises UserError where the process is dead."""
+        try:
+            return self.connection.recv()
+        except (EOFError, ConnectionError) as error:
+            message = "a process of ours was killed, perhaps for want of memory; --jobs 1 needs the least"
+            raise UserError(message) from error
+
+    def close(self) -> None:
+        """Waits until the process has ended: the end of its pipe stops it."""
+        self.connection.close()
+        self.process.join()
 
 
-def initialise(told, stop):
-    """What a process does before its first task: one thread, and an end when whoever began it is gone."""
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    _mine.update(tell=told.put, stopped=stop.is_set)
-    threading.Thread(target=end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+def dispatch(
+    tasks: Sequence[Task], workers: Sequence[WorkerProcess], advance: Callable[[float], None], stopped: Callable[[], bool]
+) -> Iterator[Done]:
+    """Gives each worker a task whenever it has none: see `run_tasks`."""
+    waiting, idle, stopping = deque(tasks), list(workers), False
+    running: dict[Connection, tuple[WorkerProcess, Task]] = {}
+    errors: list[Exception] = []
+    while running or (waiting and not stopping):
+        while idle and waiting and not stopping:
+            worker, task = idle.pop(), waiting.popleft()
+            worker.send(task)
+            running[worker.connection] = worker, task
+        ready = wait(list(running), PATIENCE)
+        for connection, (worker, task) in list(running.items()):
+            if connection not in ready:
+                continue
+            message = worker.receive()
+            if not isinstance(message, End):
+                advance(message)
+                continue
+            del running[connection]
+            idle.append(worker)
+            if message.error is None:
+                yield task, message.outcomes
+            else:
+                errors.append(message.error)
+        if not stopping and (errors or stopped()):
+            stopping = True
+            for worker in workers:
+                worker.send(None)
+    if errors:
+        raise errors[0]
 
 
-def end_with(parent):
-    parent.join()
-    os._exit(1)
+def serve_tasks(connection: Connection) -> None:
+    """What a worker process does, until it receives None or the process that started it is gone."""
+    worker = Worker(advance=connection.send, stopped=connection.poll)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while (task := connection.recv()) is not None:
+            connection.send(end_of(task, worker))
+
+
+def end_of(task: Task, worker: Worker) -> End:
+    """Does a task. Its exception takes the traceback along, which is lost on the way otherwise."""
+    try:
+        return End(outcomes=task(worker))
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return End(error=error)
 
 
 @contextmanager
-def ignored(*numbers):
-    """Processes begun inside ignore these signals: Ctrl-C goes to all, but they are told by `stop` and put their work away."""
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+def worker_processes(count: int) -> Iterator[list[WorkerProcess]]:
+    """That many processes with one thread each; at the end they stop what they do, and are waited for."""
+    workers: list[WorkerProcess] = []
+    try:
+        # Ctrl-C reaches all processes, but only this one acts on it: it stops the others, and they put their work away.
+        with environment_variables(KEEP_MEMORY | ONE_THREAD), ignored_signals(signal.SIGINT, signal.SIGTERM):
+            for _ in range(count):
+                workers.append(WorkerProcess())
+        yield workers
+    finally:
+        for worker in workers:
+            worker.send(None)
+        for worker in workers:
+            worker.close()
+
+
+@contextmanager
+def ignored_signals(*numbers: signal.Signals) -> Iterator[None]:
+    """Inside, this process and those that it starts ignore these signals; those go on ignoring them."""
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
 
 
-def call(task):
-    return task(_mine["tell"], _mine["stopped"])
-
-
-def drain(told, tell):
-    while not told.empty():
-        tell(told.get())
-
-
 @contextmanager
-def surroundings(variables):
-    """The environment with these variables, which the processes begun inside inherit."""
-    before = {name: os.environ.get(name) for name in variables}
+def environment_variables(variables: dict[str, str]) -> Iterator[None]:
+    """Inside, the environment has these variables, which processes inherit that are started there."""
+    before = dict(os.environ)
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in variables:
+            os.environ.pop(name)
+        os.environ.update(before)

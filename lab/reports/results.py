@@ -1,61 +1,62 @@
-"""`results/`: one JSON file an experiment, what it is and every run of it; a run is kept until its settings change."""
+"""The folder of results: one JSON file for each experiment, with all of its finished runs."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from gradcheck.errors import UserError
-from gradcheck.report.files import write_bytes
-
-# What tells the runs of an experiment apart.
-KEY = ("column", "implementation", "seed")
+from gradcheck.errors import UserError, one_line
+from gradcheck.report.files import make_folder, write_bytes
+from lab.reports.catalogue import Experiment
+from lab.reports.request import RunKey
+from lab.reports.result_forms import ExperimentForm, Run
 
 
 class Results:
-    """The files NAME.json under `path`."""
+    """The files NAME.json in the folder `path`, which is made when the first of them is written."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def file(self, name):
+    def file(self, name: str) -> Path:
+        """Where the results of the experiment `name` are."""
         return self.path / f"{name}.json"
 
-    def read(self, name):
-        """The dict of an experiment, or None where there is none yet. Raises UserError."""
+    def read(self, name: str) -> ExperimentForm | None:
+        """What the file of an experiment holds, or None where there is no file yet. Raises UserError."""
         file = self.file(name)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            if not all({*KEY, "settings"} <= run.keys() for run in content["runs"]):
-                raise ValueError("a run of it is not whole")
+            if not all({*RunKey._fields, "settings"} <= run.keys() for run in content["runs"]):
+                raise ValueError(f"a run of it lacks one of {', '.join(RunKey._fields)}, settings")
             return content
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{file} can't be read: {' '.join(str(error).split())}; delete it, and it is made anew") from error
+            raise UserError(f"{file} can't be read: {one_line(error)}; delete it, and run again to make a new one") from error
 
-    def write(self, name, content):
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the folder {self.path} can't be made ({error.strerror}); name another with --results") from error
-        write_bytes(self.file(name), as_text(content).encode())
+    def runs(self, name: str) -> dict[RunKey, Run]:
+        """The finished runs of an experiment. Raises UserError."""
+        content = self.read(name)
+        runs = [] if content is None else content["runs"]
+        return {RunKey(run["column"], run["implementation"], run["seed"]): run for run in runs}
 
-    def kept(self, name):
-        """The finished runs of an experiment by key: (column, implementation, seed)."""
-        content = self.read(name) or {"runs": []}
-        return {tuple(run[name] for name in KEY): run for run in content["runs"]}
+    def write(self, experiment: Experiment, runs: Mapping[RunKey, Run]) -> bool:
+        """Writes the experiment as it is described now, with those of `runs` whose column it still has.
 
-    def keep(self, experiment, runs):
-        """Writes the experiment as it is described now, with `runs`, a dict by key. Returns whether that changed anything."""
-        known = {column: k for k, column in enumerate(experiment.columns)}
-        ordered = [runs[key] for key in sorted(runs, key=lambda key: (known.get(key[0], 9), key[1:])) if key[0] in known]
-        content = experiment.described() | {"runs": ordered}
-        changed = content != self.read(experiment.name)
-        if changed:
-            self.write(experiment.name, content)
-        return changed
+        Returns whether that changed anything. Raises UserError.
+        """
+        columns = list(experiment.columns)
+        keys = [key for key in runs if key.column in columns]
+        keys.sort(key=lambda key: (columns.index(key.column), key.implementation, key.seed))
+        content: ExperimentForm = {**experiment.description(), "runs": [runs[key] for key in keys]}
+        if content == self.read(experiment.name):
+            return False
+        make_folder(self.path, "name another with --results")
+        write_bytes(self.file(experiment.name), as_text(content).encode())
+        return True
 
 
-def as_text(content):
+def as_text(content: ExperimentForm) -> str:
     """JSON with a line for each run, so that a change of one shows as one."""
     runs = ",\n".join("  " + json.dumps(run, allow_nan=False, separators=(",", ":")) for run in content["runs"])
     about = json.dumps({key: value for key, value in content.items() if key != "runs"}, indent=1, allow_nan=False)
