@@ -18,9 +18,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from gradcheck.report.page import LIMIT, NOT_CHECKED, NOT_FINITE, comparison_page, heat_map
 from lab.cli import compare
-from lab.output.reproduction_pages import page as reproduction_page
-from lab.output.search_page import search_page
-from lab.reports.catalogue import Catalogue, Picture
+from lab.output.reproduction_pages import reproduction_html
+from lab.output.search_page import search_html
+from lab.reports.catalogue import Catalogue, FigureDescription
 from manual import losses
 
 pytestmark = pytest.mark.browser
@@ -428,7 +428,7 @@ def search_result(name="two-layer"):
 
 
 def test_search_page_opens_sorts_and_filters(show):
-    browser = show.opened(search_page(search_result(), "python search.py two-layer"))
+    browser = show.opened(search_html(search_result(), "python search.py two-layer"))
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {m["params"]["request"]["url"].split(":")[0] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert asked <= {"file", "data"}
@@ -448,7 +448,7 @@ def test_search_page_opens_sorts_and_filters(show):
 
 
 def test_markup_in_the_name_of_a_searched_network_stays_text(show):
-    browser = show.opened(search_page(search_result(ATTACK), ATTACK))
+    browser = show.opened(search_html(search_result(ATTACK), ATTACK))
     with pytest.raises(NoAlertPresentException):
         browser.switch_to.alert  # noqa: B018
     assert ATTACK.split("<img")[0] in browser.find_element(By.ID, "verdict").get_property("textContent")
@@ -456,7 +456,7 @@ def test_markup_in_the_name_of_a_searched_network_stays_text(show):
 
 
 def test_search_page_fits_a_phone(show):
-    browser = show.opened(search_page(search_result(), "python search.py two-layer"), width=390, scheme="dark")
+    browser = show.opened(search_html(search_result(), "python search.py two-layer"), width=390, scheme="dark")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
@@ -486,9 +486,9 @@ REPRODUCED = [
 
 
 def reproduced():
-    picture = Picture("004-f", "curves", "A figure", ("004-c",))
+    figure = FigureDescription("004-f", "curves", "A figure", ("004-c",))
     pixel = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
-    return reproduction_page(REPRODUCED, Catalogue({}, (), (picture,)), [picture], {"004-f": pixel})
+    return reproduction_html(REPRODUCED, Catalogue({}, (), (figure,)), [figure], {"004-f": pixel})
 
 
 def test_reproduction_opens_filters_and_unfolds(show):

@@ -35,6 +35,7 @@ from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings
 from lab.training.stacked import StackedTraining, stacking_key
+from manual import losses
 from networks import NAMED, Network, initial_state
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ def undrawn(monkeypatch, request):
     """Figures take longer than these searches: only tests that look at them draw any."""
     if "figures" not in request.keywords:
         monkeypatch.setattr(search_folder, "FIGURES", {})
-        monkeypatch.setattr(search_folder, "search_page", lambda result, command: "")
+        monkeypatch.setattr(search_folder, "search_html", lambda result, command: "")
 
 
 def fewer(images):
@@ -389,6 +390,15 @@ def test_a_study_of_other_settings_is_left_untouched(capsys, tmp_path):
     code, _, err = call(search.main, capsys, *TINY, *few, *theirs, "--out", tmp_path / "other")
     assert code == 2
     assert "was not made by search.py" in err
+
+
+def test_a_network_with_a_wrong_gradient_is_not_searched(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: np.multiply(W, lam_l, out=out))
+    code, out, err = call(search.main, capsys, *TINY, "--verify", "subset", "--out", tmp_path)
+    assert code == 1
+    assert "fail: 4 W1, 100 of 12,288 entries" in out
+    assert err == "4 is not searched: its gradient is wrong\n"
+    assert states(tmp_path / "study.db") == []
 
 
 def claims(url, barrier, found):

@@ -7,6 +7,7 @@ from lab.searching.options import parse
 
 
 def main(arguments: list[str]) -> int:
+    """The command. Returns its exit code."""
     options = parse(arguments)
     # PyTorch, Optuna and matplotlib take seconds to import: --help and wrong options do without them.
     from lab.cli.search_session import run_search

@@ -37,6 +37,7 @@ def run_search(options: SearchOptions, command: str) -> int:
     try:
         with interruptible() as stopped:
             if not search.finished and not check_gradient(plan, images, device):
+                print(f"{plan.base.network.name} is not searched: its gradient is wrong", file=sys.stderr)
                 return EXIT_CODES["fail"]
             worker = Worker(search, images, device, options.together, stopped, display.report)
             final = work(worker, display, options.out, command)

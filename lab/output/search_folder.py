@@ -8,7 +8,7 @@ from gradcheck.report.files import write_bytes, write_json
 from lab.output.figures import image_bytes
 from lab.output.search import SearchResult
 from lab.output.search_figures import accuracy_figure, curves_figure
-from lab.output.search_page import search_page
+from lab.output.search_page import search_html
 
 FIGURES = {"search.png": accuracy_figure, "curves.png": curves_figure}
 
@@ -28,7 +28,7 @@ def check_search_folder(path: Path, study: str) -> None:
 def write_search(result: SearchResult, folder: Path, command: str) -> list[str]:
     """Writes the files of the search's folder; `command` is the command line that made the result. Returns their names."""
     write_json(folder / "search.json", result)
-    write_bytes(folder / "search.html", search_page(result, command).encode())
+    write_bytes(folder / "search.html", search_html(result, command).encode())
     for name, draw in FIGURES.items():
         write_bytes(folder / name, image_bytes(draw(result), "png"))
     return ["search.json", "search.html", *FIGURES]

@@ -18,7 +18,7 @@ FIGURES = {
 }
 
 
-def search_page(result: SearchResult, command: str) -> str:
+def search_html(result: SearchResult, command: str) -> str:
     """The whole HTML document; `command` is the command line that made the result."""
     network, final = result["search"]["network"]["name"], result["final"]
     best = None if result["best"] is None else result["candidates"][result["best"]]
