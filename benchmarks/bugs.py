@@ -1,26 +1,30 @@
 """Bugs planted in the hand-written backward passes of the seven networks: the mistakes that people make.
 
 Each is a function in the place of one of `manual/layers.py`, `manual/losses.py` or `manual/passes.py`; its first argument is
-the original. Or it spoils the finished gradient of one tensor (`@spoiled`). Where the cause is left out, the error has no
-form that would tell what the bug is.
+the original, the others have the types of the original. Or it spoils the finished gradient of one tensor (`@spoiled`). Where
+the cause is left out, the error has no form that would say what the bug is.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from benchmarks.planting import down_from, planter
+from benchmarks.planting import Bug, down_from, planter
+from gradcheck.arrays import Array
+from manual.passes import Caches
 
-BUGS = {}
+BUGS: dict[str, Bug] = {}
 bug = planter(BUGS)
 
 
-def spoiled(network, tensor, cause=None):
+def spoiled(network: str, tensor: str, cause: str | None = None) -> Callable[[Callable[[Array], Array]], Callable[..., Any]]:
     """A decorator for a function of one finished gradient, an array that it may write into; it returns the wrong one."""
 
-    def plant(change):
+    def plant(change: Callable[[Array], Array]) -> Callable[..., Any]:
         @functools.wraps(change)
-        def wrong(original, *arguments):
+        def wrong(original: Callable[..., dict[str, Array]], *arguments: Any) -> dict[str, Array]:
             gradients = original(*arguments)
             return gradients | {tensor: change(gradients[tensor])}
 
@@ -29,7 +33,7 @@ def spoiled(network, tensor, cause=None):
     return plant
 
 
-def with_activation(caches, layer, cache):
+def with_activation(caches: Caches, layer: int, cache: Any) -> Caches:
     """The caches of a forward pass with another cache of the activation of `layer`."""
     return caches._replace(activation=caches.activation | {layer: cache})
 

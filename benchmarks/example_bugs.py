@@ -3,9 +3,9 @@
 Every bug is in the backward pass. The tests demand that compare.py finds each; the benchmark counts how many causes it names.
 """
 
-import types
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -19,25 +19,25 @@ class ExampleBug(NamedTuple):
     example: str
     right: str
     wrong: str
-    tensors: frozenset
+    tensors: frozenset[str]
     cause: str | None
 
     @property
-    def source(self):
+    def source(self) -> str:
         """The source of the example with the bug in it. Raises ValueError unless the right text is there exactly once."""
         text = (EXAMPLES / f"{self.example}.py").read_text()
         if text.count(self.right) != 1:
             raise ValueError(f"{self.name}: {self.right!r} stands {text.count(self.right)} times in {self.example}.py")
         return text.replace(self.right, self.wrong)
 
-    def gradients(self, parameters):
+    def gradients(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The wrong gradients, by name."""
         return load(self.source, self.name).gradients(parameters)
 
 
-def load(source, name):
+def load(source: str, name: str) -> ModuleType:
     """The module that `source` is."""
-    module = types.ModuleType(name)
+    module = ModuleType(name)
     exec(compile(source, f"{name}.py", "exec"), vars(module))
     return module
 
@@ -55,7 +55,8 @@ WORDS = {
 }
 
 
-def bugs(example, *rows):
+def bugs(example: str, *rows: tuple[str, str, str, str, str | None]) -> list[ExampleBug]:
+    """The bugs of an example: the name, the right and the wrong text, the tensors with blanks between, and the cause."""
     return [
         ExampleBug(f"{example}: {name}", example, right, wrong, frozenset(tensors.split()), cause)
         for name, right, wrong, tensors, cause in rows

@@ -5,12 +5,20 @@ published rule, of one direction and a tolerance, as read in the files named bel
 """
 
 import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
+
+from gradcheck.arrays import Array
+from networks import Network
+
+Cost = Callable[[dict[str, Array]], float]
 
 # `torch.autograd.gradcheck` is the function; the module of that name holds what it calls.
 gradcheck_module = importlib.import_module("torch.autograd.gradcheck")
@@ -25,11 +33,17 @@ class Peers:
     calls it twice for each entry, is one of them.
     """
 
-    def __init__(self, parameters, cost, torch_cost, slow=True):
+    def __init__(
+        self,
+        parameters: dict[str, Array],
+        cost: Cost,
+        torch_cost: Callable[[dict[str, Tensor]], Tensor],
+        slow: bool = True,
+    ) -> None:
         self.parameters, self.cost, self.torch_cost, self.slow = parameters, cost, torch_cost, slow
-        self._numerical = None
+        self._numerical: Any = None
 
-    def judge(self, gradients):
+    def judge(self, gradients: Mapping[str, Array]) -> dict[str, bool]:
         """Whether each checker accepts `gradients`, a dict like `parameters`: {name: bool}, without slow mode if it is off."""
         # Where fast mode rejects a gradient, it runs slow mode too, for its message alone, which nobody reads here.
         without_message = patch.object(gradcheck_module, "_run_slow_mode_and_get_error", lambda *arguments: "")
@@ -42,24 +56,24 @@ class Peers:
         accepted["HIPS rule"] = hips_rule(self.cost, self.parameters, gradients)
         return accepted
 
-    def accepted_by_torch(self, gradients, fast_mode):
+    def accepted_by_torch(self, gradients: Mapping[str, Array], fast_mode: bool) -> bool:
         """`torch.autograd.gradcheck` of a Function whose forward is the cost and whose backward hands out `gradients`."""
         names, torch_cost = list(self.parameters), self.torch_cost
         claimed = [torch.from_numpy(np.array(gradients[name])) for name in names]
 
-        class Cost(torch.autograd.Function):
+        class ClaimedCost(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, *tensors):
+            def forward(ctx: Any, *tensors: Tensor) -> Tensor:
                 return torch_cost(dict(zip(names, tensors, strict=True)))
 
             @staticmethod
-            def backward(ctx, upstream):
+            def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, ...]:
                 return tuple(upstream * gradient for gradient in claimed)
 
         inputs = [torch.tensor(self.parameters[name], requires_grad=True) for name in names]
-        return torch.autograd.gradcheck(Cost.apply, inputs, raise_exception=False, fast_mode=fast_mode)
+        return torch.autograd.gradcheck(ClaimedCost.apply, inputs, raise_exception=False, fast_mode=fast_mode)
 
-    def _numerical_jacobian(self, *arguments, **options):
+    def _numerical_jacobian(self, *arguments: Any, **options: Any) -> Any:
         """PyTorch's own, computed at the first call: it depends on the forward pass alone, which is right."""
         if self._numerical is None:
             self._numerical = NUMERICAL_JACOBIAN(*arguments, **options)
@@ -70,7 +84,7 @@ NUMERICAL_JACOBIAN = gradcheck_module._get_numerical_jacobian
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """PyTorch on one core: a forward pass of 20 images is too small for two."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -80,15 +94,17 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
-def moved(parameters, direction, step):
+def moved(parameters: Mapping[str, Array], direction: Mapping[str, Array], step: float) -> dict[str, Array]:
+    """The parameters and `step` times the direction."""
     return {name: array + step * direction[name] for name, array in parameters.items()}
 
 
-def along(gradients, direction):
+def along(gradients: Mapping[str, Array], direction: Mapping[str, Array]) -> float:
+    """The derivative along the direction, by the gradients."""
     return sum(np.vdot(gradients[name], direction[name]) for name in direction)
 
 
-def jax_rule(cost, parameters, gradients):
+def jax_rule(cost: Cost, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> bool:
     """`check_vjp` of jax/_src/public_test_util.py in float64: one normal direction, not normalised, from RandomState(0).
 
     The difference is central, by 1e-4 either way; both sides are multiplied by a random cotangent; atol and rtol are 1e-5.
@@ -101,7 +117,7 @@ def jax_rule(cost, parameters, gradients):
     return bool(np.isclose(claimed, cotangent * slope, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
-def hips_rule(cost, parameters, gradients):
+def hips_rule(cost: Cost, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> bool:
     """`check_vjp` and `scalar_close` of autograd/test_util.py: one normal direction, not normalised, from NumPy's generator.
 
     The difference is central, by 5e-7 either way; both sides are multiplied by a random cotangent; they may differ by 1e-6, or
@@ -116,7 +132,7 @@ def hips_rule(cost, parameters, gradients):
         return bool(abs(numeric - exact) < tolerance or abs(numeric - exact) / abs(numeric + exact) < tolerance)
 
 
-def network_cost(network, p, X, y, lam):
+def network_cost(network: Network, p: Mapping[str, Tensor], X: Tensor, y: Tensor, lam: Sequence[float]) -> Tensor:
     """The cost of a network in training mode, in plain PyTorch: X (n, 3072), y (n,), `lam` one number a layer."""
     A = X
     for layer in range(1, network.depth + 1):

@@ -15,6 +15,7 @@ from benchmarks.example_bugs import WORDS, ExampleBug
 from benchmarks.peers import Peers, network_cost
 from benchmarks.planting import Bug
 from gradcheck import check_pair, load_pair
+from gradcheck.result import NetworkResult
 from lab import twins
 from lab.data import datasets
 from lab.data.parts import draw_batch
@@ -25,7 +26,7 @@ from networks import Network, nonzero_state
 BATCH = 20
 
 # The result of a check as JSON has it, and whether each peer accepts the gradient.
-Judgement = tuple[dict[str, Any], dict[str, bool]]
+Judgement = tuple[NetworkResult, dict[str, bool]]
 
 
 class NetworkPlace:
@@ -35,13 +36,13 @@ class NetworkPlace:
         self.network, self.seed = network, seed
         # Another for each layer, or the peers could not see a gradient that takes the lambda of a wrong one.
         self.lam = tuple(0.01 * layer for layer in range(1, network.depth + 1))
-        self.batch = draw_batch(datasets.load("synthetic", None, "45000", seed), BATCH, seed)
+        self.batch = draw_batch(datasets.load("synthetic", "data", "45000", seed), BATCH, seed)
         self.manual, self.torch = twins.build(network, nonzero_state(network, seed=seed))
-        tensors = [torch.from_numpy(array) for array in self.batch]
+        X, y = (torch.from_numpy(array) for array in self.batch)
         self.peers = Peers(
             self.manual.parameters,
             cost=lambda parameters: float(passes.cost(network, parameters, *self.batch, self.lam)),
-            torch_cost=lambda parameters: network_cost(network, parameters, *tensors, self.lam),
+            torch_cost=lambda parameters: network_cost(network, parameters, X, y, self.lam),
             slow=slow,
         )
 
@@ -64,7 +65,7 @@ class ExamplePlace:
     """
 
     def __init__(self, module: ModuleType, seed: int = 0, slow: bool = True) -> None:
-        self.module, self.path = module, Path(module.__file__)
+        self.module, self.path = module, Path(str(module.__file__))
         self.peers = Peers(
             {name: np.array(array) for name, array in module.parameters.items()},
             cost=lambda parameters: float(module.cost(self._as_in_example(parameters))),

@@ -1,25 +1,32 @@
 #!/usr/bin/env python3
-"""Planted bugs, one after another, judged by compare.py and by the rules of other gradient checkers: a Markdown table.
+"""Planted bugs, one after another, judged by gradcheck and by the rules of other gradient checkers: a Markdown table.
 
 The first rows are a control: the correct gradient, at several seeds.
 """
 
+import argparse
 import functools
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 from unittest.mock import patch
 
 from benchmarks import example_bugs
 from benchmarks.bugs import BUGS
 from benchmarks.peers import NAMES
 from benchmarks.places import ExamplePlace, NetworkPlace
+from benchmarks.planting import Bug
 from gradcheck.command import Parser, progress_bar, run, whole_number
 from gradcheck.errors import UserError
 from gradcheck.report.files import check_writable, write_json
 from gradcheck.report.tables import markdown
-from lab.data import datasets
-from networks import NAMED
+from lab.data.synthetic import draw_synthetic
+from networks import NAMED, Network
+
+Place = NetworkPlace | ExamplePlace
+MakePlace = Callable[..., Place]
 
 EXAMPLES = """\
 examples:
@@ -30,7 +37,7 @@ examples:
 """
 
 
-def parse(arguments):
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(__doc__, EXAMPLES)
     parser.add_argument("places", nargs="*", metavar="PLACE", help="a network or an example with bugs in it (all)")
     parser.add_argument("--bugs", nargs="+", default=[], metavar="BUG", help="only these, by name")
@@ -44,16 +51,16 @@ def parse(arguments):
     return options
 
 
-def catalogue(options):
+def catalogue(options: argparse.Namespace) -> Iterator[tuple[str, MakePlace, range, list[Any]]]:
     """(name, a function `place(seed, slow)`, seeds, bugs) of each network and example where a chosen bug is planted."""
-    found = {}
+    found: dict[str, tuple[MakePlace, range, list[Any]]] = {}
     for network in networks(options):
         bugs = [bug for bug in BUGS.values() if bug.network == network.name]
         found[network.name] = functools.partial(NetworkPlace, network), range(options.seeds), bugs
     for name in dict.fromkeys(bug.example for bug in example_bugs.BUGS):
-        place = functools.partial(ExamplePlace, import_module(f"examples.{name}"))
+        example_place = functools.partial(ExamplePlace, import_module(f"examples.{name}"))
         # An example has the numbers that stand in it, whatever the seed.
-        found[name] = place, range(min(options.seeds, 1)), [bug for bug in example_bugs.BUGS if bug.example == name]
+        found[name] = example_place, range(min(options.seeds, 1)), [bug for bug in example_bugs.BUGS if bug.example == name]
     known = {"place": found, "bug": [bug.name for _, _, bugs in found.values() for bug in bugs]}
     for kind, given in (("place", options.places), ("bug", options.bugs)):
         for name in given:
@@ -65,20 +72,20 @@ def catalogue(options):
             yield name, place, seeds, chosen
 
 
-def networks(options):
+def networks(options: argparse.Namespace) -> Iterator[Network]:
     """The seven networks, of hidden layers of `--width` units if that is given."""
     for network in NAMED.values():
         yield replace(network, hidden=(options.width,) * len(network.hidden)) if options.width else network
 
 
-def control_row(name, place, seed):
+def control_row(name: str, place: Place, seed: int) -> dict[str, Any]:
     """The correct gradient: who raises a false alarm."""
     found, accepted = place.judged(None)
     alarms = {"ours": found["verdict"] != "pass"} | {checker: not passes for checker, passes in accepted.items()}
     return {"place": name, "seed": seed, "alarms": alarms}
 
 
-def bug_row(name, place, bug):
+def bug_row(name: str, place: Any, bug: Bug | example_bugs.ExampleBug) -> dict[str, Any]:
     """A planted bug: what ours finds and says, and which of the peers reject the gradient."""
     found, accepted = place.judged(bug)
     diagnoses = {row["name"]: row["diagnosis"] for row in found["tensors"] if row["verdict"] == "fail"}
@@ -95,7 +102,7 @@ def bug_row(name, place, bug):
     }
 
 
-def bug_table(rows, peers):
+def bug_table(rows: list[dict[str, Any]], peers: Sequence[str]) -> str:
     """The bugs as Markdown, with the sums underneath. Of a bug without a form nobody could tell the cause."""
     table = [("bug", "planted in", "wrong", "ours: found", "tensors", "cause", *peers)]
     for row in rows:
@@ -110,15 +117,15 @@ def bug_table(rows, peers):
     return markdown([*table, (f"**found, of {len(rows)}**", "", "", *map(str, sums))])
 
 
-def plain(name):
+def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def yes(found):
+def yes(found: bool) -> str:
     return "yes" if found else "**no**"
 
 
-def control_table(control, checkers):
+def control_table(control: list[dict[str, Any]], checkers: Sequence[str]) -> str:
     """False alarms on the correct gradient, by network."""
     table = [("false alarms", *checkers)]
     for name in (*dict.fromkeys(row["place"] for row in control), None):
@@ -128,13 +135,13 @@ def control_table(control, checkers):
     return markdown(table)
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     places = list(catalogue(options))
     if not places:
         raise UserError("none of these bugs is planted there")
     rows, control, slow = [], [], not options.without_slow
-    drawn_once = patch.object(datasets, "draw_synthetic", functools.cache(datasets.draw_synthetic))
+    drawn_once = patch("lab.data.datasets.draw_synthetic", functools.cache(draw_synthetic))
     with drawn_once, progress_bar() as progress:
         bar = progress.add_task("", total=sum(len(seeds) + len(bugs) for _, _, seeds, bugs in places))
         for name, at, seeds, bugs in places:
@@ -155,6 +162,7 @@ def main(arguments):
         print(bug_table(rows, peers))
         if control:
             print(f"\n{control_table(control, ('ours', *peers))}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,15 +5,20 @@ planted by layer and not by size, so it works in any network of the same depth: 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from manual import layers, losses, passes
 
+# A function in the place of one of `manual/`.
+Wrong = TypeVar("Wrong", bound=Callable[..., Any])
+
 # Where a bug can stand: the function, and the layers that one backward pass calls it for, the last one first.
-SITES = {
+SITES: dict[str, tuple[ModuleType, str, Callable[[int], range]]] = {
     "softmax": (losses, "softmax_cross_entropy_backward", lambda depth: range(depth, depth - 1, -1)),
     "sigmoid": (losses, "binary_cross_entropy_backward", lambda depth: range(depth, depth - 1, -1)),
     "penalty": (losses, "l2_penalty_backward", lambda depth: range(depth, 0, -1)),
@@ -36,21 +41,21 @@ class Bug:
 
     name: str
     network: str
-    tensors: frozenset
-    cause: dict
+    tensors: frozenset[str]
+    cause: dict[str, str]
     site: str
     layer: int | None
-    wrong: Callable
+    wrong: Callable[..., Any]
 
     @contextmanager
-    def planted(self, depth):
+    def planted(self, depth: int) -> Iterator[None]:
         """Inside, the backward pass of networks of this depth has the bug."""
-        module, name, order = SITES[self.site]
-        original, order = getattr(module, name), order(depth)
+        module, name, order_of_calls = SITES[self.site]
+        original, order = getattr(module, name), order_of_calls(depth)
         takes = [parameter for parameter in inspect.signature(original).parameters if parameter != "out"]
         calls = 0
 
-        def planted(*arguments):
+        def planted(*arguments: Any) -> Any:
             nonlocal calls
             layer = order[calls % len(order)]
             calls += 1
@@ -60,10 +65,11 @@ class Bug:
         with patch.object(module, name, planted):
             yield
 
-    def judge(self, diagnoses):
-        """ "right", "part", "none" or "wrong", of {tensor: sentence or None} for the tensors found wrong.
+    def judge(self, diagnoses: Mapping[str, str | None]) -> str:
+        """How right the sentences are, {tensor: sentence or None} for the tensors found wrong.
 
-        One sentence that does not hold the cause is wrong, whatever else is said. "right" is every tensor of `cause`.
+        "wrong" where one sentence does not hold the cause, whatever the others say; "none" where there is no sentence; "right"
+        where each tensor of `cause` has one, else "part".
         """
         said = {tensor: sentence for tensor, sentence in diagnoses.items() if sentence}
         for tensor, sentence in said.items():
@@ -75,18 +81,20 @@ class Bug:
         return "right" if self.cause.keys() <= said.keys() else "part"
 
 
-def planter(catalogue):
+def planter(catalogue: dict[str, Bug]) -> Callable[..., Callable[[Wrong], Wrong]]:
     """A decorator that adds a function `wrong(original, *arguments)` to the dict `catalogue` as a Bug.
 
     `tensors` are names with blanks between; `cause` is as in `Bug`, or words for all of them, or None.
     """
 
-    def bug(network, site, tensors, cause=None, layer=None):
+    def bug(
+        network: str, site: str, tensors: str, cause: dict[str, str] | str | None = None, layer: int | None = None
+    ) -> Callable[[Wrong], Wrong]:
         names = frozenset(tensors.split())
-        cause = cause if isinstance(cause, dict) else dict.fromkeys(names, cause) if cause else {}
+        causes = cause if isinstance(cause, dict) else dict.fromkeys(names, cause) if cause else {}
 
-        def add(wrong):
-            catalogue[wrong.__name__] = Bug(wrong.__name__, network, names, cause, site, layer, wrong)
+        def add(wrong: Wrong) -> Wrong:
+            catalogue[wrong.__name__] = Bug(wrong.__name__, network, names, causes, site, layer, wrong)
             return wrong
 
         return add
@@ -94,7 +102,7 @@ def planter(catalogue):
     return bug
 
 
-def down_from(layer, batch_norm=False):
+def down_from(layer: int, batch_norm: bool = False) -> str:
     """The tensors of a hidden layer and of those below: what a wrong gradient behind its linear map reaches.
 
     Batch norm takes the mean away, and the gradient of a bias before it is 0 whatever comes from above.

@@ -38,8 +38,8 @@ def test_linear(n, d, m, seed):
     S, cache = layers.linear_forward(X, W, b)
     expected, gradients = autograd(F.linear, (X, W, b), dS)
     assert_close(S, expected)
-    for ours, theirs in zip(linear_backward(dS, cache), gradients, strict=True):
-        assert_close(ours, theirs)
+    for claimed, reference in zip(linear_backward(dS, cache), gradients, strict=True):
+        assert_close(claimed, reference)
 
 
 @given(rows, units, seeds)
@@ -63,8 +63,8 @@ def test_batch_norm(n, m, seed):
     # Rows that nearly agree make a small variance, and 1/std magnifies the rounding of both.
     scale = 1 / np.sqrt(var.min() + EPS) ** 3
     assert_close(out, expected, scale)
-    for ours, theirs in zip(layers.batch_norm_backward(dout, cache), gradients, strict=True):
-        assert_close(ours, theirs, scale)
+    for claimed, reference in zip(layers.batch_norm_backward(dout, cache), gradients, strict=True):
+        assert_close(claimed, reference, scale)
     assert_close(mean, S.mean(axis=0))
     assert_close(var, S.var(axis=0))
 
@@ -75,8 +75,8 @@ def test_batch_norm_in_evaluation_mode(n, m, seed):
     S = rng.standard_normal((n, m))
     gamma, beta, mean = rng.standard_normal((3, m))
     var = rng.uniform(0.1, 2, m)
-    ours = layers.batch_norm_evaluate(S, gamma, beta, mean, var, EPS)
-    assert_close(ours, F.batch_norm(*map(torch.tensor, (S, mean, var, gamma, beta)), False, 0.1, EPS).numpy())
+    S_tilde = layers.batch_norm_evaluate(S, gamma, beta, mean, var, EPS)
+    assert_close(S_tilde, F.batch_norm(*map(torch.tensor, (S, mean, var, gamma, beta)), False, 0.1, EPS).numpy())
 
 
 LOSSES = {
@@ -126,9 +126,9 @@ def test_running_statistics_follow_torch(n, m, seed):
     rng = np.random.default_rng(seed)
     running, batch = rng.standard_normal((2, m))
     S = batch + np.zeros((n, m))
-    theirs = torch.tensor(running)
-    F.batch_norm(torch.tensor(S), theirs, torch.ones(m, dtype=torch.float64), training=True, momentum=0.3)
-    assert_close(layers.update_running(running, batch, 0.3), theirs.numpy())
+    moved = torch.tensor(running)
+    F.batch_norm(torch.tensor(S), moved, torch.ones(m, dtype=torch.float64), training=True, momentum=0.3)
+    assert_close(layers.update_running(running, batch, 0.3), moved.numpy())
 
 
 FORWARDS = {
@@ -169,8 +169,8 @@ def test_parameters_take_leading_axes_too():
     for k in range(4):
         alone, cache = layers.linear_forward(X[k], W[k], b[k])
         assert_close(S[k], alone)
-        for ours, single in zip(stacked, linear_backward(dS[k], cache), strict=True):
-            assert_close(ours[k], single)
+        for gradients, single in zip(stacked, linear_backward(dS[k], cache), strict=True):
+            assert_close(gradients[k], single)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -123,14 +123,17 @@ def test_slow_mode_sees_every_entry_and_keeps_its_numerical_jacobian(monkeypatch
     assert len(calls) < 20
 
 
-@pytest.mark.parametrize(("rule", "seen", "unseen"), [(jax_rule, 1e-4, 1e-7), (hips_rule, 1e-5, 1e-8)])
-def test_published_rules_have_their_tolerance(rule, seen, unseen):
+@pytest.mark.parametrize(("rule", "rejected", "accepted"), [(jax_rule, 1e-4, 1e-7), (hips_rule, 1e-5, 1e-8)])
+def test_published_rules_have_their_tolerance(rule, rejected, accepted):
     """A linear cost, whose differences are exact but for rounding: only the tolerance decides."""
     x, slope = np.zeros(5), np.ones(5)
-    cost = lambda p: float(p["x"] @ slope)  # noqa: E731
+
+    def cost(p):
+        return float(p["x"] @ slope)
+
     assert rule(cost, {"x": x}, {"x": slope})
-    assert rule(cost, {"x": x}, {"x": slope * (1 + unseen)})
-    assert not rule(cost, {"x": x}, {"x": slope * (1 + seen)})
+    assert rule(cost, {"x": x}, {"x": slope * (1 + accepted)})
+    assert not rule(cost, {"x": x}, {"x": slope * (1 + rejected)})
 
 
 def test_command_prints_the_table_and_writes_its_data(capsys, tmp_path):

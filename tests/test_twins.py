@@ -20,12 +20,12 @@ from networks import NAMED, Network, initial_state, nonzero_state, weight_std
 
 def assert_same_gradients(network, n, lam, seed):
     p = Problem(network, n, seed)
-    ours, theirs = (twin.cost_and_gradients(p.X, p.y, lam) for twin in (p.manual, p.torch))
-    np.testing.assert_allclose(ours.logits, theirs.logits, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose([ours.loss, ours.cost], [theirs.loss, theirs.cost], rtol=1e-11)
-    assert list(ours.gradients) == list(theirs.gradients) == list(network.parameter_shapes())
-    for name, gradient in ours.gradients.items():
-        np.testing.assert_allclose(gradient, theirs.gradients[name], rtol=1e-8, atol=1e-10, err_msg=name)
+    by_hand, by_torch = (twin.cost_and_gradients(p.X, p.y, lam) for twin in (p.manual, p.torch))
+    np.testing.assert_allclose(by_hand.logits, by_torch.logits, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose([by_hand.loss, by_hand.cost], [by_torch.loss, by_torch.cost], rtol=1e-11)
+    assert list(by_hand.gradients) == list(by_torch.gradients) == list(network.parameter_shapes())
+    for name, gradient in by_hand.gradients.items():
+        np.testing.assert_allclose(gradient, by_torch.gradients[name], rtol=1e-8, atol=1e-10, err_msg=name)
 
 
 @settings(max_examples=40)
