@@ -121,7 +121,8 @@ class TensorCheck:
         claimed = np.array([directions @ np.ravel(case.claimed[self.tensor]) for case in self.cases])  # (cases, D)
         variances = [directions**2 @ np.ravel(case.rounding[self.tensor]) ** 2 for case in self.cases]
         c = verdict.compare(claimed, along.derivative, along.uncertainty, np.sqrt(variances), self.resolved, self.size)
-        return c.decided.all(axis=0), (c.decided & ~c.agrees).any(axis=0)
+        decided, wrong = c.decided, c.decided & ~c.agrees  # (cases, D)
+        return np.all(decided, axis=0), np.any(wrong, axis=0)
 
     def _wrong_entry(self, direction: Array) -> DirectionEntry | None:
         """An entry that makes a direction fail, with both values, by halving it; None where neither half of it fails."""

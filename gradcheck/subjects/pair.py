@@ -141,6 +141,7 @@ class Calls:
         """The cost by the PyTorch reference and its gradient by autograd, in `dtype`: arrays by name."""
         import torch
 
+        assert self.pair.reference is not None
         leaves = {name: self.tensor(name, array, dtype).requires_grad_() for name, array in arrays.items()}
         try:
             cost = self.called(self.pair.reference, dict(leaves))
