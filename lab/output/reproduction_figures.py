@@ -16,12 +16,13 @@ from gradcheck.report.files import write_bytes
 from lab.data.class_names import CIFAR10_CLASSES
 from lab.output.figures import COLOURS, RIGHT, WRONG, image_bytes
 from lab.output.reproduction_text import number_label
+from lab.output.training import PARTS
 from lab.reports.catalogue import FigureDescription
 from lab.reports.result_forms import ExperimentForm, MeasureColumns, Rows, TrainingRun
 from lab.reports.verdicts import mean_of, values_by_twin
 from networks import IMAGE_SHAPE
 
-PARTS = {"train": ("training", COLOURS[0]), "val": ("validation", COLOURS[1]), "test": ("test", COLOURS[2])}
+PART_COLOURS = dict(zip(PARTS, COLOURS, strict=False))
 QUANTITIES = ("cost", "loss", "accuracy")
 LAMBDA_STYLES = {
     "specified": ("as specified", COLOURS[0], "-"),
@@ -93,8 +94,8 @@ def plot_twins(panel: Axes, runs: dict[str, TrainingRun], quantity: str) -> None
         if k > 0:
             style = {"linestyle": "", "marker": "o", "markersize": 3, "alpha": 0.8}
         for part, columns in recorded_parts(run["rows"]).items():
-            label, colour = PARTS[part]
-            panel.plot(run["rows"]["update"], columns[quantity], color=colour, label=f"{label}, {twin}", **style)
+            style |= {"color": PART_COLOURS[part], "label": f"{PARTS[part]}, {twin}"}
+            panel.plot(run["rows"]["update"], columns[quantity], **style)
     panel.set(xlabel="updates", ylabel=quantity)
     panel.grid(alpha=0.3)
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -134,7 +135,7 @@ def weights(contents: Sequence[ExperimentForm], column: str) -> Figure:
 
 
 def probability(contents: Sequence[ExperimentForm], column: str) -> Figure:
-    """How probable a network (the NumPy twin, if it ran) holds the true class of each test image, right and wrong apart."""
+    """A histogram of the probability of each test image's true class, for right and for wrong answers; the first twin's."""
     figure = Figure(figsize=(1 + 5 * len(contents), 3.6), layout="constrained")
     panels = figure.subplots(1, len(contents), sharey=True, squeeze=False)[0]
     for panel, content in zip(panels, contents, strict=True):

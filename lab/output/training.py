@@ -1,7 +1,7 @@
 """A training run in sentences and a table, from the dicts that its files hold."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -9,12 +9,14 @@ from gradcheck.report.sentences import scientific
 from gradcheck.report.tables import SHORT, table_with, verified, worst_error
 from gradcheck.result import NetworkResult
 from lab.training.loop import Row
-from lab.training.run import Run
+
+if TYPE_CHECKING:
+    from lab.training.run import Run
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def plan_sentence(run: Run) -> str:
+def plan_sentence(run: "Run") -> str:
     """What is about to happen, in one line."""
     s, plan = run.settings, run.plan
     rate = f"{s.lr_min:g} to {s.lr_max:g}" if s.schedule == "cyclical" else f"{s.lr:g}"
