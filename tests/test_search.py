@@ -83,10 +83,10 @@ def test_each_candidate_ends_where_it_would_have_ended_alone(tmp_path, name, imp
     own = [(0.005, 0.1, "he"), (0.0, 0.05, "xavier"), (tuple(0.01 * k for k in range(NAMED[name].depth)), 0.02, "0.05")]
     candidates = [replace(base, lam=lam, lr_max=lr_max, init=init) for lam, lr_max, init in own]
     assert len({stacking_key(settings) for settings in candidates}) == 1
-    together = StackedTraining(candidates, "cpu")
-    rows = list(together.train(together.to_device(images), lambda: None, lambda: False))
+    stacked = StackedTraining(candidates, "cpu")
+    rows = list(stacked.train(stacked.to_device(images), lambda: None, lambda: False))
     assert [row["update"] for row in rows] == [0, 100, 200]
-    for k, (settings, state, result) in enumerate(zip(candidates, together.stack.states(), together.results(), strict=True)):
+    for k, (settings, state, result) in enumerate(zip(candidates, stacked.stack.states(), stacked.results(), strict=True)):
         if implementation == "torch" and k == 0:
             continue  # one of the two takes long enough
         folder = RunFolder(tmp_path / str(k))
@@ -129,9 +129,9 @@ def test_one_candidate_that_diverges_leaves_the_others_as_they_are(implementatio
     base = resolve_settings(base, IMAGES)
     found = []
     for lams in ((0.01, 1e4), (0.01,)):
-        together = StackedTraining([replace(base, lam=lam) for lam in lams], "cpu")
-        list(together.train(together.to_device(IMAGES), lambda: None, lambda: False))
-        found.append(together.results())
+        stacked = StackedTraining([replace(base, lam=lam) for lam in lams], "cpu")
+        list(stacked.train(stacked.to_device(IMAGES), lambda: None, lambda: False))
+        found.append(stacked.results())
     assert found[0][1]["diverged"] is not None
     assert found[0][1]["val"] is None
     assert found[0][0]["val"]["loss"] == pytest.approx(found[1][0]["val"]["loss"], rel=1e-9)
@@ -208,7 +208,7 @@ def test_a_point_becomes_settings():
         ("momentum=0.1..0.2", "can't be varied"),
     ],
 )
-def test_a_range_that_is_none(text, words):
+def test_what_is_not_a_range(text, words):
     with pytest.raises(UserError, match=words):
         parse_dimension(text)
 
@@ -223,7 +223,7 @@ def candidate(*accuracies, diverged=None):
     return Candidate("coarse", {"lambda": 0.1}, tuple(results))
 
 
-def test_seed_noise_says_what_can_not_be_told_apart():
+def test_what_is_within_the_noise_of_the_best():
     best, near, far, lost = candidate(0.52), candidate(0.51), candidate(0.49), candidate(diverged=7)
     assert ranked([lost, far, near, best]) == [best, near, far, lost]
     assert within_noise([lost, far, near, best]) == [near]  # 2 * 0.45 * sqrt(2) = 1.27 points
@@ -248,46 +248,46 @@ JOBS = [Job(f"job-{k}", {}, {}) for k in range(4)]
 KEYS = {job.key for job in JOBS}
 
 
-def test_jobs_put_up_twice_are_done_once(storage, monkeypatch):
-    ours, theirs = Board(storage, "study", {}), Board(storage, "study", {})
-    ours.post(JOBS)
+def test_jobs_posted_twice_are_done_once(storage, monkeypatch):
+    one, other = Board(storage, "study", {}), Board(storage, "study", {})
+    one.post(JOBS)
     with monkeypatch.context() as patch:
-        patch.setattr(theirs, "holders", dict)
-        theirs.post(JOBS)
-    first, second = ours.claim(KEYS, 3, lambda key: 0), theirs.claim(KEYS, 8, lambda key: 0)
+        patch.setattr(other, "holders", dict)
+        other.post(JOBS)
+    first, second = one.claim(KEYS, 3, lambda key: 0), other.claim(KEYS, 8, lambda key: 0)
     assert (len(first), len(second)) == (3, 1)
     assert first.keys() | second.keys() == KEYS
-    for board, claimed in ((ours, first), (theirs, second)):
+    for board, claimed in ((one, first), (other, second)):
         for name, trial_id in claimed.items():
             board.finish(trial_id, Outcome(0.5, {"by": name}))
-    assert ours.results() == {name: {"by": name} for name in KEYS}
-    ours.post(JOBS)
-    assert ours.claim(KEYS, 8, lambda key: 0) == {}
+    assert one.results() == {name: {"by": name} for name in KEYS}
+    one.post(JOBS)
+    assert one.claim(KEYS, 8, lambda key: 0) == {}
 
 
-def test_only_jobs_alike_are_claimed_together(storage):
+def test_jobs_that_are_claimed_at_once_are_of_one_group(storage):
     board = Board(storage, "study", {})
     board.post(JOBS)
     assert list(board.claim(KEYS, 8, lambda key: int(key[-1]) % 2)) == ["job-0", "job-2"]
 
 
 def test_a_silent_worker_loses_its_jobs_and_its_result_comes_too_late(storage, monkeypatch):
-    ours, theirs = Board(storage, "study", {}), Board(storage, "study", {})
-    ours.post(JOBS)
-    lost = theirs.claim(KEYS, 8, lambda key: 0)
-    with theirs.heartbeat():
+    one, other = Board(storage, "study", {}), Board(storage, "study", {})
+    one.post(JOBS)
+    lost = other.claim(KEYS, 8, lambda key: 0)
+    with other.heartbeat():
         time.sleep(0.3)
-        assert ours.release_lost(KEYS) == []
+        assert one.release_lost(KEYS) == []
     monkeypatch.setattr(heartbeat, "LOST_AFTER", 0.2)
-    assert ours.release_lost(KEYS) == []
+    assert one.release_lost(KEYS) == []
     time.sleep(0.3)
-    assert set(ours.release_lost(KEYS)) == KEYS
-    ours.post(JOBS)
-    again = ours.claim(KEYS, 8, lambda key: 0)
+    assert set(one.release_lost(KEYS)) == KEYS
+    one.post(JOBS)
+    again = one.claim(KEYS, 8, lambda key: 0)
     assert again.keys() == KEYS
-    theirs.finish(lost["job-0"], Outcome(0.1, {"by": "theirs"}))
-    ours.finish(again["job-0"], Outcome(0.2, {"by": "ours"}))
-    assert ours.results() == {"job-0": {"by": "ours"}}
+    other.finish(lost["job-0"], Outcome(0.1, {"by": "other"}))
+    one.finish(again["job-0"], Outcome(0.2, {"by": "one"}))
+    assert one.results() == {"job-0": {"by": "one"}}
 
 
 def test_a_worker_on_this_machine_is_known_to_be_dead_at_once():
@@ -382,12 +382,12 @@ def test_a_study_of_other_settings_is_left_untouched(capsys, tmp_path):
         assert (code, err.count("\n")) == (2, 1)
         assert "was made with other settings" in err
     assert (tmp_path / "study.db").read_bytes() == before
-    optuna.create_study(study_name="theirs", storage=f"sqlite:///{tmp_path}/study.db").enqueue_trial({"x": 1})
-    theirs = ("--study", "theirs", "--storage", f"sqlite:///{tmp_path}/study.db")
-    code, _, err = call(search.main, capsys, *TINY, *few, *theirs)
+    optuna.create_study(study_name="foreign", storage=f"sqlite:///{tmp_path}/study.db").enqueue_trial({"x": 1})
+    foreign = ("--study", "foreign", "--storage", f"sqlite:///{tmp_path}/study.db")
+    code, _, err = call(search.main, capsys, *TINY, *few, *foreign)
     assert (code, err.count("\n")) == (2, 1)
     assert "holds the search of the study search-4" in err
-    code, _, err = call(search.main, capsys, *TINY, *few, *theirs, "--out", tmp_path / "other")
+    code, _, err = call(search.main, capsys, *TINY, *few, *foreign, "--out", tmp_path / "other")
     assert code == 2
     assert "was not made by search.py" in err
 

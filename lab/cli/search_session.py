@@ -42,7 +42,7 @@ def run_search(options: SearchOptions, command: str) -> int:
             worker = Worker(search, images, device, options.together, stopped, display.report)
             final = work(worker, display, options.out, command)
     except Stopped:
-        print(f"stopped; what is finished is kept; go on with: {command}", file=sys.stderr)
+        print(f"stopped; every finished candidate is kept; go on with: {command}", file=sys.stderr)
         return 130
     result = result_so_far(search, final)
     if display.in_place:
