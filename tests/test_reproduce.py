@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,10 +33,12 @@ pytestmark = pytest.mark.usefixtures("drawn_once")
 
 
 def contents(folder, name):
-    """The JSON of an experiment without what differs from run to run."""
+    """The JSON of an experiment without what differs from run to run: the time, and the commit where somebody works on."""
     content = json.loads((folder / f"{name}.json").read_text())
     for run in content["runs"]:
-        del run["seconds"]
+        assert run["seconds"] > 0
+        assert re.fullmatch(r"[0-9a-f]{12}\+?", run["commit"] or "0" * 12)
+        del run["seconds"], run["commit"]
     return content
 
 
@@ -139,6 +142,7 @@ def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_p
     assert (code, out) == (130, "")
     assert "stopped; what is finished is kept" in err
     (unfinished,) = (tmp_path / ".unfinished").iterdir()
+    verify_nothing(monkeypatch)
     begun, stack = [], StackedTraining.resume
 
     def resumed(self, checkpoint):
@@ -182,6 +186,7 @@ def test_what_no_longer_fits_goes_when_its_successor_comes(monkeypatch, capsys, 
     """Seeds and twins that are not asked for now must not stay with settings of yesterday."""
     arguments = ("--quick", "002-s1", "--jobs", 1, "--results", tmp_path)
     assert call(reproduce.main, capsys, *arguments, "--seeds", 2)[0] == 0
+    verify_nothing(monkeypatch)
     experiment = CATALOGUE.experiments["002-s1"]
     changed = replace(experiment, columns={"specified": replace(experiment.columns["specified"], lam=0.5)})
     changed_catalogue = replace(CATALOGUE, experiments=CATALOGUE.experiments | {"002-s1": changed})
