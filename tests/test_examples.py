@@ -83,8 +83,8 @@ def test_report_000_lacks_lambda_W1_and_nothing_else():
     pair = example("report_000")
     gradients, truth = pair.gradients(pair.parameters), two_layer_gradients(pair, 0.01)
     assert errors(gradients, truth)["W1"] > 1e-3
-    mended = gradients | {"W1": gradients["W1"] + 0.01 * pair.parameters["W1"]}
-    assert max(errors(mended, truth).values()) < 1e-13
+    corrected = gradients | {"W1": gradients["W1"] + 0.01 * pair.parameters["W1"]}
+    assert max(errors(corrected, truth).values()) < 1e-13
 
 
 @every_bug
