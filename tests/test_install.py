@@ -1,40 +1,40 @@
 """The wheel, in environments of its own, outside the checkout: with PyTorch and without."""
 
 import importlib.metadata
-import importlib.util
 import shutil
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
 
 from benchmarks.installation import (
     CHECKS,
     ROOT,
     TORCH_CHECKS,
-    Environment,
     build_wheel,
     make_environment,
     tracked_files,
     write_project,
 )
 
-for module in ("pip", "hatchling", "packaging"):
+for module in ("pip", "hatchling"):
     pytest.importorskip(module, reason=f"building and installing the wheel needs {module}")
-from packaging.requirements import Requirement  # noqa: E402
 
 
-def with_dependencies(*names: str) -> set[str]:
-    """The names of these distributions and of all that they need, without extras."""
+def with_dependencies(*names):
+    """The names of these distributions and of all that they need."""
     found, waiting = set(), [Requirement(name) for name in names]
     while waiting:
         requirement = waiting.pop()
-        if requirement.name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
-            found.add(requirement.name)
-            waiting += map(Requirement, importlib.metadata.requires(requirement.name) or [])
+        found.add(requirement.name)
+        for needed in map(Requirement, importlib.metadata.requires(requirement.name) or []):
+            extras = ("", *requirement.extras)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting += [needed] if needed.name not in found else []
     return found
 
 
-def link(environment: Environment, *names: str) -> None:
+def link(environment, *names):
     """Gives an environment these distributions and what they need, as they are installed here: nothing is downloaded."""
     for name in with_dependencies(*names):
         distribution = importlib.metadata.distribution(name)
