@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -33,4 +32,5 @@ def l2_penalty(weights: Sequence[Tensor], lam: Sequence[float] | Tensor) -> Tens
 
     `lam` holds one number a layer, or one tensor (C,) a layer, for stacked weights (C, m, d).
     """
-    return reduce(torch.add, (lam_l * (W * W).sum(dim=(-2, -1)) for W, lam_l in zip(weights, lam, strict=True)))
+    squares = (lam_l * (W * W).sum(dim=(-2, -1)) for W, lam_l in zip(weights, lam, strict=True))
+    return sum(squares, start=torch.zeros(()))
