@@ -15,7 +15,9 @@ class TorchReluNetwork(nn.Module):
 
     def __init__(self, parameters: dict[str, np.ndarray], loss: str, eps: float) -> None:
         super().__init__()
-        self.tensors = nn.ParameterDict({name: nn.Parameter(torch.tensor(array)) for name, array in parameters.items()})
+        self.tensors = nn.ParameterDict()
+        for name, array in parameters.items():  # one by one: all at once they would be sorted by name
+            self.tensors[name] = nn.Parameter(torch.tensor(array))
         self.loss, self.eps = loss, eps
         self.depth = sum(name.startswith("W") for name in parameters)
 
