@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold the hand-derived gradient of every parameter against autograd, the complex step and central differences."""
+"""Compare the claimed gradient of every parameter with autograd, the complex step and central differences."""
 
 from gradcheck.command import run
 from lab.cli.compare import main
