@@ -244,16 +244,17 @@ BAD = {
     "layer without units": (["--hidden", "5,0"], "'0' is not an integer from 1"),
     "names and sizes": (["two-layer", "--hidden", "5"], "either names or --hidden"),
     "loss without sizes": (["--loss", "sigmoid"], "give --hidden"),
-    "JSON into nowhere": (["--json", "/nonexistent/x.json"], "/nonexistent/x.json can't be written"),
+    "JSON into nowhere": (["--json", "missing/x.json"], "missing/x.json can't be written"),
     "JSON over a folder": (["--json", "."], "is not a file that can be written"),
-    "no folder": (["--data", "folder", "--data-dir", "/nonexistent"], "/nonexistent is not a folder"),
+    "no folder": (["--data", "folder", "--data-dir", "missing"], "missing is not a folder"),
     "negative seed": (["--seed", "-1"], "'-1' is not an integer from 0"),
     "seed too large": (["--seed", "5000000000"], "'5000000000' is not an integer from 0 to 4294967295"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line_and_exit_2(capsys, arguments, message):
+def test_bad_input_is_one_line_and_exit_2(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
     code, out, err = call(compare.main, capsys, *arguments)
     assert (code, out) == (2, "")
     assert message in err

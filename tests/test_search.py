@@ -361,13 +361,14 @@ def test_lambda_may_stay_where_it_is(capsys, tmp_path):
         (("--coarse", "1"), "integer from 2"),
         (("--vary", "lambda=1e-3..1e-2"), "varied twice"),
         (("--vary", "depth=1..3", "--per-layer", "1,1"), "lambda has 2 values"),
-        (("--storage", "sqlite:////nonexistent/study.db"), "can't be opened"),
+        (("--storage", "sqlite:///missing/study.db"), "can't be opened"),
         (("--storage", "postgresql://nobody@127.0.0.1:1/none"), "can't be opened"),
         (("--storage", "nonsense"), "can't be opened"),
         (("--batch-size", "100000"), "does not fit"),
     ],
 )
-def test_bad_input_is_one_line(capsys, tmp_path, arguments, words):
+def test_bad_input_is_one_line(capsys, monkeypatch, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
     code, out, err = call(search.main, capsys, *TINY, "--out", tmp_path, *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert words in err
