@@ -34,7 +34,7 @@ exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some u
 
 
 class PlannedCheck(NamedTuple):
-    """A check to run: its name, the entries that it goes through (None where nobody knows), and what runs it."""
+    """A check to run: its name, the entries that it goes through (None where that is not known), and what runs it."""
 
     name: str
     entries: int | None

@@ -45,7 +45,7 @@ def examine_subject(
         seconds=time.perf_counter() - started,
         faults=faults,
         notes=list(subject.notes),
-        sensitivity=sensitivity(rows, [check for tensor, check in checks.items() if tensor not in missing]),
+        sensitivity=describe_sensitivity(rows, [check for tensor, check in checks.items() if tensor not in missing]),
         forward=forward,
         tensors=list(rows.values()),
         pictures={tensor: check.picture(rows[tensor]) for tensor, check in checks.items()} if pictures else {},
@@ -54,10 +54,10 @@ def examine_subject(
 
 def tensor_checks(subject: Subject, oracles: Sequence[str], cases: list[Case], advance: Advance) -> dict[str, TensorCheck]:
     """A TensorCheck of each tensor, by name, with what the oracles say."""
-    asked = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
+    chosen = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
     entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
     estimates = {
-        tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in asked}
+        tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in chosen}
         for tensor in subject.parameters
     }
     sizes = derivative_sizes(cases, estimates)
@@ -102,7 +102,7 @@ def diagnose(subject: Subject, cases: list[Case], checks: Mapping[str, TensorChe
             rows[tensor]["diagnosis"] = sentence
 
 
-def sensitivity(rows: Mapping[str, TensorRow], checks: Sequence[TensorCheck]) -> str:
+def describe_sensitivity(rows: Mapping[str, TensorRow], checks: Sequence[TensorCheck]) -> str:
     """A sentence on the smallest error that would have been seen."""
     visible = [check.visible_errors for check in checks if check.judgements]
     sampled = any(row["directions"] for row in rows.values())

@@ -1,4 +1,4 @@
-"""The complex step at every entry of a tensor, for a chain of layers: exact but for rounding."""
+"""The complex step at every entry of a tensor, for a chain of layers: its only error is rounding."""
 
 from collections.abc import Callable, Sequence
 

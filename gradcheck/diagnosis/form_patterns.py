@@ -68,7 +68,7 @@ def single_line(claimed: Array, differs: Array, axis: int, rounding: float, pena
     if not np.take(claimed, lines[0], axis).any():
         yield f"{line} zero", claimed
     if penalty is not None and np.abs(np.take(claimed - penalty, lines[0], axis)).max() <= rounding:
-        yield f"{line} zero, but for the penalty", claimed
+        yield f"{line} zero, apart from the penalty", claimed
     yield f"{line} wrong", claimed
 
 

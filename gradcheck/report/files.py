@@ -35,7 +35,7 @@ def write_json(path: str | Path, result: Any) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes the file under a temporary name and renames it: whoever looks sees the old one or the new one."""
+    """Writes the file under a temporary name and renames it: a reader finds the old file or the new one, and never a part."""
     path = Path(os.path.realpath(path))
     partial = temporary(path)
     try:

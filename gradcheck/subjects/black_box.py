@@ -45,8 +45,8 @@ class PairSubject:
         self.notes: list[str] = []
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
-        there = calls.pair.reference is not None, self.derive.takes_complex, True
-        self.oracles = tuple(oracle for oracle, asked in zip(ENTRYWISE, there, strict=True) if asked)
+        available = calls.pair.reference is not None, self.derive.takes_complex, True
+        self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
         sizes = {name: array.size for name, array in self.parameters.items()}
         self.sample = draw_sample(sizes, int(budget / max(self.derive.seconds, 1e-9)), seed)
         if self.sample.size < sum(sizes.values()):

@@ -110,8 +110,8 @@ class NetworkSubject:
 
     def guarded(self) -> dict[str, Array]:
         own = {"X": self.X, "y": self.y, "the chain's X": self.chain.X}
-        theirs = {"claimed ": self.claimed.state(), "reference ": self.modules_state(), "the chain's ": self.parameters}
-        return own | {owner + name: array for owner, arrays in theirs.items() for name, array in arrays.items()}
+        states = {"claimed ": self.claimed.state(), "reference ": self.modules_state(), "the chain's ": self.parameters}
+        return own | {owner + name: array for owner, state in states.items() for name, array in state.items()}
 
     def modules_state(self) -> dict[str, Array]:
         """All that the reference keeps, its counters included, as arrays."""

@@ -122,7 +122,7 @@ class Calls:
     def claimed(self, arrays: dict[str, Array] | None = None, dtype: str | None = None) -> dict[str, Array]:
         """The claimed gradient by name: at the parameters as they were given, or at `arrays` in `dtype`.
 
-        It gets copies, leaves of a graph where they were: `backward()` fills their `grad`, and the next call begins anew.
+        It gets copies, leaves of a graph where they were: `backward()` fills their `grad`, and the next call begins with none.
         """
         at = self.copies() if arrays is None else self.like_given(arrays, dtype)
         if self.in_torch:
@@ -205,8 +205,8 @@ def modules_of(function: Any) -> list[Any]:
     if not inspect.isfunction(function):
         reached: tuple = (function, getattr(function, "__self__", None))
     else:
-        seen = inspect.getclosurevars(function)
-        reached = (*seen.nonlocals.values(), *seen.globals.values())
+        variables = inspect.getclosurevars(function)
+        reached = (*variables.nonlocals.values(), *variables.globals.values())
     return [value for value in reached if isinstance(value, torch.nn.Module)]
 
 

@@ -38,26 +38,32 @@ class Cost:
 
     def rounding_error(self) -> tuple[float, bool, float]:
         """The rounding error of the cost, whether it changes in steps, and the seconds that a call takes."""
-        base, started = self.base, time.perf_counter()
-        changes = [abs(self.or_nan(self.near(EPS)) - base) for _ in range(8)]
+        started = time.perf_counter()
+        changes = [abs(self.or_nan(self.near(EPS)) - self.base) for _ in range(8)]
         seconds = (time.perf_counter() - started) / 8
         # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
         fine, coarse = map(self.noise_on_a_line, (1e-12, 1e-7))
-        noise = max([EPS * abs(base), *(change for change in [*changes, fine, coarse] if np.isfinite(change))])
-        # A cost that rounds to float32 somewhere, or to so many digits, changes in steps that this does not show.
-        distances = (1e-9, 1e-7, 1e-5, 1e-3)
-        moves = [[abs(self.or_nan(self.near(d)) - base) for _ in range(3)] for d in distances]
-        seen = [(d, min(up)) for d, each in zip(distances, moves, strict=True) if (up := [c for c in each if c > 0])]
-        in_steps = coarse > 1000 * max(fine, EPS * abs(base))
-        if seen and moves[0] == [0, 0, 0]:
-            step = min(change for _, change in seen)
-            if step <= 1000 * max(noise, EPS * abs(base)):
-                noise = max(noise, step)
-            elif self.jumps(seen[0][0]):
-                noise, in_steps = max(noise, step), True
+        last_digit = EPS * abs(self.base)
+        noise = max([last_digit, *(change for change in [*changes, fine, coarse] if np.isfinite(change))])
+        in_steps = coarse > 1000 * max(fine, last_digit)
+        step, distance = self.smallest_step()
+        if step <= 1000 * max(noise, last_digit):
+            noise = max(noise, step)
+        elif np.isfinite(step) and self.jumps(distance):
+            noise, in_steps = step, True
         if in_steps:
             self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
         return noise, in_steps, seconds
+
+    def smallest_step(self) -> tuple[float, float]:
+        """The smallest change of a cost that stands still nearby, as one that rounds to float32 or to so many digits does, and
+        the smallest distance at which it changes; infinity and 0 where it does not stand still, or never changes."""
+        distances = (1e-9, 1e-7, 1e-5, 1e-3)
+        changes = [[abs(self.or_nan(self.near(d)) - self.base) for _ in range(3)] for d in distances]
+        smallest = {d: min(up) for d, each in zip(distances, changes, strict=True) if (up := [c for c in each if c > 0])}
+        if changes[0] != [0, 0, 0] or not smallest:
+            return np.inf, 0.0
+        return min(smallest.values()), min(smallest)
 
     def near(self, distance: float) -> dict[str, Array]:
         """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""

@@ -13,7 +13,7 @@ from gradcheck.subjects.pair import Pair
 
 
 def load_pair(path: str | Path) -> Pair:
-    """The Pair that a Python file defines. THE FILE IS RUN, with the rights of whoever asks for it.
+    """The Pair that a Python file defines. THE FILE IS RUN, with your rights.
 
     Args:
         path: a file that defines `parameters`, `cost` and `gradients`, and if it likes `reference` or `layers`: see `Pair`. Its
