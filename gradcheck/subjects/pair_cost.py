@@ -78,7 +78,7 @@ class Cost:
         return np.array([self.or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
 
     def noise_on_a_line(self, spacing: float) -> float:
-        """The rounding error of the cost from its third differences, see `chain_differences.py`; a kink takes part in three of 13."""
+        """The rounding error of the cost from its third differences, see `chain_differences.py`; a kink is in three of 13."""
         third = np.diff(self.costs_on_a_line(spacing * np.arange(16)), 3)
         return np.quantile(np.abs(third), 0.75) / np.sqrt(20)
 
