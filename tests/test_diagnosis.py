@@ -96,6 +96,7 @@ def test_signals_are_those_of_the_network():
 
 def test_an_error_of_an_oracle_is_no_bug_of_the_claim(problem, monkeypatch):
     """The claim is PyTorch's gradient, and that of the complex step is wrong: no bug is named, and no exception raised."""
+
     def doubled(*arguments, honest=network.complex_step):
         found = honest(*arguments)
         return found._replace(derivative=2 * found.derivative)
