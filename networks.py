@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.per_layer import Lambda, lambda_per_layer, split_name
+from gradcheck.per_layer import Lambda, check_shapes, lambda_per_layer, split_name
 from random_streams import Stream, random_stream
 
 LOSSES = ("softmax", "sigmoid")
@@ -91,21 +91,16 @@ class Network:
         if self.batch_norm and n < 2:
             raise UserError(f"{self.name} has batch norm, which needs at least 2 images in a batch")
 
-    def check_lambda(self, lam: Lambda) -> None:
-        """Raises UserError where `lam` is neither one number nor one for each layer of this network."""
+    def lambdas(self, lam: Lambda) -> tuple[float, ...]:
+        """Lambda of each layer, of one number or one a layer. Raises UserError where there are not as many as layers."""
         try:
-            lambda_per_layer(lam, self.depth)
+            return lambda_per_layer(lam, self.depth)
         except UserError as error:
             raise UserError(f"{self.name}: {error}") from error
 
     def check_state(self, state: Mapping[str, Array]) -> None:
         """Raises UserError where a name is missing in `state`, or is not the network's, or where an array has another shape."""
-        shapes = self.parameter_shapes() | self.statistic_shapes()
-        for name in sorted(shapes.keys() ^ state.keys()):
-            raise UserError(f"{name}: {'missing in' if name in shapes else 'not part of'} the state of {self.name}")
-        for name, shape in shapes.items():
-            if tuple(np.shape(state[name])) != shape:
-                raise UserError(f"{name}: shape {tuple(np.shape(state[name]))}, but {self.name} has {shape}")
+        check_shapes(self.name, state, self.parameter_shapes() | self.statistic_shapes())
 
 
 NAMED = {

@@ -170,6 +170,38 @@ def of_function_names_the_bug(environment: Environment, project: Path) -> None:
     expect(environment.run("gradcheck", "function_wrong.py", cwd=project), 1, "V: it is multiplied by -1")
 
 
+# Pairs in NumPy that are checked with PyTorch and without: right ones, wrong ones, with layers, with a reference that imports
+# PyTorch only where it is asked.
+PAIRS_IN_NUMPY = {
+    "right": PAIR,
+    "half": PAIR.replace('"w": 2 *', '"w":'),
+    "reference": PAIR
+    + """
+
+def reference(p):
+    import torch
+
+    r = torch.as_tensor(networks.X) @ p["w"] + p["b"]
+    return (r**2).sum()
+""",
+    "layers_right": (ROOT / "examples/report_000.py").read_text().replace("LAMBDA * W1", "2 * LAMBDA * W1"),
+    "layers_wrong": (ROOT / "examples/report_000.py").read_text(),
+    "layers_of_another_cost": (ROOT / "examples/report_000.py").read_text().replace("return loss +", "return 1.0 + loss +"),
+}
+
+
+def verdicts(environment: Environment, project: Path) -> dict[str, list]:
+    """The verdict on each of PAIRS_IN_NUMPY, on its forward values and on its tensors."""
+    for name, source in PAIRS_IN_NUMPY.items():
+        (project / f"{name}.py").write_text(source)
+    files = [f"{name}.py" for name in PAIRS_IN_NUMPY]
+    done = environment.run("gradcheck", *files, "--json", "-", cwd=project)
+    return {
+        network["name"]: [network["verdict"], *(row["verdict"] for row in network["tensors"])]
+        for network in json.loads(done.stdout)["networks"]
+    }
+
+
 # What each environment has to do, and what one with PyTorch has to do as well.
 CHECKS = (an_import_is_light, a_test_passes, a_test_names_its_bug, a_pair_is_verified, layers_find_the_bug)
 TORCH_CHECKS = (tensors_are_verified, of_function_names_the_bug)

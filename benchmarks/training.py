@@ -54,7 +54,7 @@ def our_update(implementation: str, network: Network, X: Array, y: Array) -> Cal
     """An update of a twin."""
     twin = twins.training_twin(implementation, network, initial_state(network))
     images, labels = twin.array(X), twin.array(y)
-    return lambda rows: twin.train_step(*twin.batch(images, labels, rows), LAM, LR)
+    return lambda rows: twin.train_step(*twin.batch(images, labels, rows), twin.network.lambdas(LAM), LR)
 
 
 def products(network: Network, X: Array) -> Callable[[], object]:
@@ -111,7 +111,7 @@ def main() -> None:
         for name, alone in (("manual", products), ("torch", torch_products)):
             twin = twins.training_twin(name, network, initial_state(network))
             data = DeviceData(twin.array(X), twin.array(y))
-            times = side_by_side([lambda t=twin, p=data: evaluate(t, p, LAM), alone(network, X)]) * 1e3
+            times = side_by_side([lambda t=twin, p=data: evaluate(t, p, t.network.lambdas(LAM)), alone(network, X)]) * 1e3
             row += [f"{t:.1f}" for t in np.median(times, axis=0)] + [f"{statistics.median(times[:, 0] / times[:, 1]):.2f}"]
         evaluations.append(row)
     print(f"{markdown(updates)}\n\n{markdown(evaluations)}")

@@ -4,7 +4,7 @@
 `torch.autograd.Function`, `check_network` checks a whole network.
 """
 
-from gradcheck.api import assert_gradients_match, check, check_pair, of_function
+from gradcheck.api import assert_gradients_match, check, of_function
 from gradcheck.derivations.chain import Chain
 from gradcheck.errors import UserError
 from gradcheck.result import CheckResult
@@ -26,7 +26,6 @@ __all__ = [
     "assert_gradients_match",
     "check",
     "check_network",
-    "check_pair",
     "load_pair",
     "of_function",
     "overall",

@@ -43,7 +43,7 @@ def check(
         name: what the result is called.
         oracles: which derivations to ask, some of `ORACLES`.
         seed: draws samples and random directions.
-        budget: seconds that the oracles may take before entries are sampled.
+        budget: seconds that the oracles may take before entries are sampled; with `layers` every entry is looked at.
         advance: called with the number of entries that one oracle has done since the last call.
         pictures: fills those of the result, for the page.
 
@@ -91,8 +91,10 @@ def check_pair(
     unknown = [oracles] if isinstance(oracles, str) else [oracle for oracle in oracles if oracle not in ORACLES]
     if unknown:
         raise UserError(f"oracles has {unknown[0]!r}; it has to be a list of {', '.join(ORACLES)}")
-    if not isinstance(seed, int) or seed < 0:
+    if not hasattr(seed, "__index__") or seed < 0:
         raise UserError(f"seed is {seed!r}; it has to be an integer from 0")
+    if not isinstance(budget, int | float) or not budget > 0:
+        raise UserError(f"budget is {budget!r}; it has to be a number of seconds over 0")
     calls = Calls(pair)
     with watch(calls.guarded, calls.restore) as changed:
         subject = PairSubject(name, calls, seed, budget) if pair.layers is None else LayeredSubject(name, calls, seed)

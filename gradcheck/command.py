@@ -85,7 +85,7 @@ def run(main: Callable[[list[str]], int], program: str | None = None) -> NoRetur
         print(f"{program}: interrupted", file=sys.stderr)
         code = 130
     except MemoryError:
-        print(f"{program}: out of memory; take a smaller --batch-size or network", file=sys.stderr)
+        print(f"{program}: out of memory; give it a smaller problem", file=sys.stderr)
         code = 2
     except OSError as error:
         # Nobody reads standard output any more (`| head`), or it is full. Python would complain once more at exit.

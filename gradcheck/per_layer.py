@@ -1,10 +1,11 @@
 """What belongs to which layer: names such as gamma3, and lambda."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gradcheck.arrays import Arrays
 from gradcheck.errors import UserError
 
 # One number for all layers, or one a layer.
@@ -34,3 +35,14 @@ def lambda_per_layer(lam: Lambda, depth: int) -> tuple[float, ...]:
     if not all(0 <= number <= LARGEST_LAMBDA for number in per_layer):
         raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
     return per_layer
+
+
+def check_shapes(network: str, arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError where `arrays`, the state of `network`, lacks a name, has one too many, or has another shape."""
+    wrong = sorted(shapes.keys() ^ arrays.keys())
+    if wrong:
+        raise UserError(f"{wrong[0]}: {'missing in' if wrong[0] in shapes else 'not part of'} the state of {network}")
+    misshapen = [name for name, shape in shapes.items() if np.shape(arrays[name]) != shape]
+    if misshapen:
+        name = misshapen[0]
+        raise UserError(f"{name}: shape {tuple(np.shape(arrays[name]))}, but {network} has {shapes[name]}")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate
+from gradcheck.signals import Signals
 
 # Called with the number of entries that one oracle has done since the last call.
 Advance = Callable[[int], None]
@@ -88,7 +89,7 @@ class CostAndGradients(NamedTuple):
 
 
 class Twin(Protocol):
-    """A whole network with its state, by hand or in PyTorch, as `check_network` asks it.
+    """A whole network with its state, by hand or in PyTorch.
 
     `cost_and_gradients` computes in training mode at X (n, d), y (n,), with one lambda a layer, and may change nothing.
     """
@@ -98,3 +99,21 @@ class Twin(Protocol):
     def load_state(self, state: dict[str, Array]) -> None: ...
 
     def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients: ...
+
+
+class ClaimedTwin(Twin, Protocol):
+    """The twin whose gradient is under test, "float64" or "float32" by the name of its dtype."""
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+class ReferenceTwin(Twin, Protocol):
+    """The twin whose gradient autograd derives: a PyTorch module in float64, of which these methods are called."""
+
+    def signals(self, X: Array, y: Array) -> Signals:
+        """What flows through the network at X (n, d), y (n,)."""
+
+    def state_dict(self) -> Any: ...
+
+    def cpu(self) -> Any: ...

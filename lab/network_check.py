@@ -9,7 +9,7 @@ import gradcheck
 import manual
 from gradcheck import ORACLES, Chain, CheckResult
 from gradcheck.arrays import Array
-from gradcheck.per_layer import Lambda, lambda_per_layer
+from gradcheck.per_layer import Lambda
 from gradcheck.subject import Advance, no_progress
 from manual import layers, passes
 from networks import Network
@@ -37,9 +37,19 @@ def check_network(
     pictures: bool = False,
 ) -> CheckResult:
     """`gradcheck.check_network` of two twins with the same state, at X (n, d), y (n,) and each lambda of `lams`."""
-    network = reference.network
-    chain, per_layer = chain_of(network, claimed.parameters, X, y), [lambda_per_layer(lam, network.depth) for lam in lams]
-    return gradcheck.check_network(name, claimed, reference, chain, y, per_layer, oracles, advance, sample, seed, pictures)
+    return gradcheck.check_network(
+        name,
+        claimed,
+        reference,
+        chain_of(reference.network, claimed.parameters, X, y),
+        y,
+        lams,
+        oracles=oracles,
+        advance=advance,
+        sample=sample,
+        seed=seed,
+        pictures=pictures,
+    )
 
 
 def chain_of(network: Network, parameters: Mapping[str, Array], X: Array, y: Array) -> Chain:

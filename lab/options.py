@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from gradcheck.command import Parser, positive, whole_number
 from gradcheck.errors import UserError
@@ -101,21 +101,3 @@ def find_device(name: str) -> str:
     if name == "cuda" and not available:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     return "cuda" if available else "cpu"
-
-
-class Trained(Protocol):
-    """What Settings say of where they are trained."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def twins(self) -> tuple[str, ...]: ...
-
-
-def device_of(settings: Trained) -> str:
-    """ "cpu" or "cuda". With "auto", PyTorch takes a GPU where there is one; the manual twin takes one only when asked to.
-
-    Raises UserError where CUDA is asked for and not there.
-    """
-    return find_device("cpu" if settings.device == "auto" and "manual" in settings.twins else settings.device)

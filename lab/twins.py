@@ -58,10 +58,10 @@ class TrainingTwin(OnDevice, Protocol):
     def cost_and_gradients(self, X: DeviceArray, y: DeviceArray, lam: Lambda) -> CostAndGradients:
         """Cost and gradient in training mode; changes no parameter and no statistic."""
 
-    def train_step(self, X: DeviceArray, y: DeviceArray, lam: Lambda, lr: float) -> tuple[float, float]:
-        """One update in place, in training mode. Returns loss and cost before it."""
+    def train_step(self, X: DeviceArray, y: DeviceArray, lam: Sequence[float], lr: float) -> tuple[float, float]:
+        """One update in place, in training mode; one lambda a layer. Returns loss and cost before it."""
 
-    def evaluate(self, X: DeviceArray, y: DeviceArray, lam: Lambda) -> Evaluation[float]:
+    def evaluate(self, X: DeviceArray, y: DeviceArray, lam: Sequence[float]) -> Evaluation[float]:
         """Loss, cost and accuracy in evaluation mode."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcheck.arrays import Array
-from gradcheck.per_layer import Lambda, lambda_per_layer
+from gradcheck.per_layer import Lambda
 from gradcheck.subject import CostAndGradients
 from manual import passes
 from manual.augment import flip
@@ -60,7 +60,7 @@ class MLP:
 
     def cost_and_gradients(self, X: Array, y: Array, lam: Lambda) -> CostAndGradients:
         """Training mode at X (n, d), y (n,); changes no parameter and no statistic. Returns NumPy arrays and numbers."""
-        lam = lambda_per_layer(lam, self.network.depth)
+        lam = self.network.lambdas(lam)
         logits, caches, _ = passes.forward(self.network, self.parameters, X)
         loss, loss_cache = passes.loss_forward(self.network.loss, logits, y)
         cost = loss + passes.penalty(self.network, self.parameters, lam)
@@ -77,16 +77,17 @@ class MLP:
             batch = flip(batch, self.array(flipped), mirrored)
         return batch, y[rows]
 
-    def train_step(self, X: Array, y: Array, lam: Lambda, lr: float) -> tuple[float, float]:
-        """One update at X (n, d), y (n,), in training mode and in place. Returns loss and cost before it."""
-        lam = lambda_per_layer(lam, self.network.depth)
+    def train_step(self, X: Array, y: Array, lam: Sequence[float], lr: float) -> tuple[float, float]:
+        """One update at X (n, d), y (n,), in training mode and in place, with one lambda a layer.
+
+        Returns loss and cost before it.
+        """
         out = self.workspace.for_update(len(y))
         loss, cost = update(self.network, self.parameters, self.statistics, X, y, lam, lr, out)
         return float(loss), float(cost)
 
-    def evaluate(self, X: Array, y: Array, lam: Lambda) -> Evaluation[float]:
+    def evaluate(self, X: Array, y: Array, lam: Sequence[float]) -> Evaluation[float]:
         """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
-        lam = lambda_per_layer(lam, self.network.depth)
         loss, cost, accuracy = evaluate(self.network, self.parameters, self.statistics, X, y, lam)
         return Evaluation(float(loss), float(cost), float(accuracy))
 

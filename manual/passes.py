@@ -1,8 +1,8 @@
 """The layers of a network one after another, forward, then backward in the opposite order.
 
 `parameters` and `statistics` are arrays by name, X is (n, d), y (n,) holds the class of each row, and `lam` one number a
-layer. Parameters may have a leading axis (C,), and so has then what is computed from them: networks stacked, or one network
-at several points; lambda may be (C,) a layer too. `out` maps names to arrays to write into, those of a `Workspace`.
+layer. Parameters may have a leading axis (C,), and then so does everything that is computed from them: networks stacked, or
+one network at several points; lambda may be (C,) a layer too. `out` maps names to arrays to write into, those of a `Workspace`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gradcheck.arrays import Array
-from gradcheck.diagnosis.signals import Signals
-from gradcheck.per_layer import Lambda, lambda_per_layer
+from gradcheck.per_layer import Lambda
+from gradcheck.signals import Signals
 from gradcheck.subject import CostAndGradients
 from models.augment import flip
 from models.losses import LOSSES, l2_penalty
@@ -66,7 +66,7 @@ class MLP(nn.Module):
 
     def cost_and_gradients(self, X: Array | Tensor, y: Array | Tensor, lam: Lambda) -> CostAndGradients:
         """Training mode at X (n, d), y (n,); changes no parameter and no statistic. Returns NumPy arrays and numbers."""
-        lam = lambda_per_layer(lam, self.network.depth)
+        lam = self.network.lambdas(lam)
         parameters = {name: p.detach().requires_grad_() for name, p in self.layers.named_parameters()}
         buffers = {name: b.clone() for name, b in self.layers.named_buffers()}
         logits = functional_call(self.layers.train(), parameters | buffers, self.array(X))  # (n, K)
@@ -85,9 +85,11 @@ class MLP(nn.Module):
             batch = flip(batch, self.array(flipped))
         return batch, y[chosen]
 
-    def train_step(self, X: Tensor, y: Tensor, lam: Lambda, lr: float) -> tuple[float, float]:
-        """One update at X (n, d), y (n,), in training mode and in place. Returns loss and cost before it."""
-        lam = lambda_per_layer(lam, self.network.depth)
+    def train_step(self, X: Tensor, y: Tensor, lam: Sequence[float], lr: float) -> tuple[float, float]:
+        """One update at X (n, d), y (n,), in training mode and in place, with one lambda a layer.
+
+        Returns loss and cost before it.
+        """
         parameters = dict(self.layers.named_parameters())
         loss = LOSSES[self.network.loss](self(X, training=True), y)
         cost = loss + self._penalty(parameters, lam)
@@ -96,9 +98,8 @@ class MLP(nn.Module):
         return loss.item(), cost.item()
 
     @torch.no_grad()
-    def evaluate(self, X: Array | Tensor, y: Array | Tensor, lam: Lambda) -> Evaluation[float]:
+    def evaluate(self, X: Array | Tensor, y: Array | Tensor, lam: Sequence[float]) -> Evaluation[float]:
         """Loss, cost and accuracy at X (n, d), y (n,), in evaluation mode."""
-        lam = lambda_per_layer(lam, self.network.depth)
         logits, classes = self(X), self.array(y)  # (n, K), (n,)
         loss = LOSSES[self.network.loss](logits, classes)
         cost = loss + self._penalty(dict(self.layers.named_parameters()), lam)

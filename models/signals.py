@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gradcheck.diagnosis.signals import Signals
+from gradcheck.signals import Signals
 
 
 def capture_signals(modules: nn.Sequential, loss: Callable[[Tensor], Tensor], X: Tensor, eps: float) -> Signals:

@@ -273,7 +273,7 @@ def test_nan_in_the_data(monkeypatch, capsys):
     monkeypatch.setattr(datasets.Data, "normalise", lambda self, part, rows: honest(self, part, rows=rows) * np.nan)
     code, _, err = call(compare.main, capsys, "one-layer")
     assert code == 2
-    assert err.startswith("command: the data are not finite: image 0, pixel 0 is nan")
+    assert err.startswith("command: the data are not finite: X[0, 0] is nan")
     assert err.count("\n") == 1
 
 

@@ -2,7 +2,6 @@
 
 import doctest
 import inspect
-import sys
 
 import pytest
 
@@ -16,8 +15,7 @@ WITH_EXAMPLES = [name for name, value in PUBLIC.items() if inspect.isfunction(va
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_example_runs(name):
     value = PUBLIC[name]
-    names = vars(sys.modules[value.__module__]) | PUBLIC
-    (found,) = doctest.DocTestFinder(recurse=False).find(value, name, globs=dict(names))
+    (found,) = doctest.DocTestFinder(recurse=False).find(value, name, globs=dict(PUBLIC))
     assert found.examples, f"{name} has no example"
     assert doctest.DocTestRunner().run(found).failed == 0
 

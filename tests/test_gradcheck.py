@@ -465,7 +465,7 @@ def test_dead_units_do_not_hide_the_noise_of_the_others():
 def test_data_that_are_not_finite_are_refused():
     p = Problem(SMALL["relu"])
     p.X[2, 3] = np.nan
-    with pytest.raises(UserError, match="image 2, pixel 3 is nan"):
+    with pytest.raises(UserError, match=r"X\[2, 3\] is nan"):
         checked(p)
 
 

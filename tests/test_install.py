@@ -14,6 +14,7 @@ from benchmarks.installation import (
     build_wheel,
     make_environment,
     tracked_files,
+    verdicts,
     write_project,
 )
 
@@ -77,6 +78,19 @@ def test_with_torch(with_torch, check):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_without_torch(without_torch, check):
     check(*without_torch)
+
+
+def test_verdicts_are_the_same_with_torch_and_without(with_torch, without_torch):
+    found = verdicts(*with_torch)
+    assert {name: each[0] for name, each in found.items()} == {
+        "right": "pass",
+        "half": "fail",
+        "reference": "pass",
+        "layers_right": "pass",
+        "layers_wrong": "fail",
+        "layers_of_another_cost": "fail",
+    }
+    assert verdicts(*without_torch) == found
 
 
 def test_without_torch_there_is_no_torch(without_torch):

@@ -608,7 +608,7 @@ def test_parameters_that_are_no_network():
     refused(p | {"W2": np.ones((3, 9))}, layers, r"W2: shape \(3, 9\), but pair has \(3, 5\)")
     refused(p, {"X": X}, "layers is a dict; it has to be a Layers")
     refused(p, layers, "give `layers` or a `reference`, not both", reference=lambda p: 0.0)
-    refused(net_parameters(batch_norm=True), Layers(X[:1], LABELS[:1]), "batch norm, which needs at least 2 images")
+    refused(net_parameters(batch_norm=True), Layers(X[:1], LABELS[:1]), "batch norm, which needs at least 2 rows")
 
 
 # What can't be checked.

@@ -122,7 +122,7 @@ def test_a_bad_pair_file_is_one_line_and_exit_2(capsys, tmp_path, name):
         (("--dtype", "float32"), "leave out --dtype"),
         (("--budget", "0"), "'0' is not a number over 0"),
         (("--budget", "nan"), "'nan' is not a number over 0"),
-        (("--pair", "nowhere.py"), "nowhere.py is not a file; --pair takes a Python file"),
+        (("--pair", "nowhere.py"), "nowhere.py is not a file; name a Python file"),
     ],
 )
 def test_options_that_do_not_fit_a_pair(capsys, tmp_path, options, message):

@@ -142,7 +142,6 @@ def test_what_was_stopped_goes_on_where_it_was(quick, monkeypatch, capsys, tmp_p
     assert (code, out) == (130, "")
     assert "stopped; what is finished is kept" in err
     (unfinished,) = (tmp_path / ".unfinished").iterdir()
-    verify_nothing(monkeypatch)
     begun, stack = [], StackedTraining.resume
 
     def resumed(self, checkpoint):
@@ -186,7 +185,6 @@ def test_what_no_longer_fits_goes_when_its_successor_comes(monkeypatch, capsys, 
     """Seeds and twins that are not asked for now must not stay with settings of yesterday."""
     arguments = ("--quick", "002-s1", "--jobs", 1, "--results", tmp_path)
     assert call(reproduce.main, capsys, *arguments, "--seeds", 2)[0] == 0
-    verify_nothing(monkeypatch)
     experiment = CATALOGUE.experiments["002-s1"]
     changed = replace(experiment, columns={"specified": replace(experiment.columns["specified"], lam=0.5)})
     changed_catalogue = replace(CATALOGUE, experiments=CATALOGUE.experiments | {"002-s1": changed})

@@ -20,13 +20,12 @@ import manual.mlp
 from lab import twins
 from lab.cli import figures, train, train_session
 from lab.data import datasets
-from lab.options import device_of
 from lab.training import checkpoint
 from lab.training.checkpoint import RunCheckpoint
 from lab.training.loop import LARGEST_COST
 from lab.training.run import Run, first_relu, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
-from lab.training.settings import Settings
+from lab.training.settings import Settings, device_of
 from manual import layers, losses, passes
 from networks import NAMED, Network, nonzero_state
 
@@ -640,10 +639,11 @@ def test_the_manual_twin_runs_on_arrays_like_cupys(monkeypatch, network):
         steps = []
         for twin in pair:
             batch = twin.batch(twin.array(X), twin.array(y), rows, flipped)
-            steps.append(twin.train_step(*batch, 0.1, 0.1))
+            steps.append(twin.train_step(*batch, twin.network.lambdas(0.1), 0.1))
             assert not isinstance(batch[0], np.ndarray) or twin is pair[1]
         assert steps[0] == steps[1]
-    like_cupy, numpy = ({**twin.state(), "evaluation": twin.evaluate(twin.array(X), twin.array(y), 0.1)} for twin in pair)
+    lam = pair[0].network.lambdas(0.1)
+    like_cupy, numpy = ({**twin.state(), "evaluation": twin.evaluate(twin.array(X), twin.array(y), lam)} for twin in pair)
     assert all(np.array_equal(like_cupy[name], numpy[name]) for name in numpy)
     answers = [twin.cost_and_gradients(twin.array(X), twin.array(y), 0.1).gradients for twin in pair]
     assert all(np.array_equal(answers[0][name], answers[1][name]) for name in answers[1])

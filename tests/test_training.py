@@ -157,7 +157,7 @@ def test_a_step_follows_the_gradient_and_moves_the_statistics(implementation, ne
     for _ in range(3):
         X, y = rng.standard_normal((5, network.inputs)), rng.integers(0, 10, 5)
         answer, before = other.cost_and_gradients(X, y, 0.1), one.state()
-        loss, cost = one.train_step(one.array(X), one.array(y), 0.1, 0.5)
+        loss, cost = one.train_step(one.array(X), one.array(y), network.lambdas(0.1), 0.5)
         other.forward(X, training=True)
         assert (loss, cost) == pytest.approx((answer.loss, answer.cost), rel=1e-12)
         expected = other.state() | {name: before[name] - 0.5 * gradient for name, gradient in answer.gradients.items()}
@@ -177,7 +177,7 @@ def test_a_manual_update_allocates_nothing_large(batch_norm, loss):
     def updates():
         for _ in range(3):
             rows, flipped = rng.permutation(1000)[:500], rng.random(500) < 0.5
-            twin.train_step(*twin.batch(X, y, rows, flipped), 0.01, 0.001)
+            twin.train_step(*twin.batch(X, y, rows, flipped), twin.network.lambdas(0.01), 0.001)
 
     updates()
     tracemalloc.start()
@@ -242,7 +242,7 @@ def test_a_run_is_this_loop(tmp_path, options):
         np.testing.assert_allclose(ended[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
     result = started.folder.read_result()
     for part in ("train", "val", "test"):
-        expected = twin.evaluate(images.normalise(part), getattr(images, part).labels, 0.05)
+        expected = twin.evaluate(images.normalise(part), getattr(images, part).labels, twin.network.lambdas(0.05))
         assert result[part] == pytest.approx(expected._asdict(), rel=1e-9)
     assert len({result[part]["loss"] for part in ("train", "val", "test")}) == 3
 
@@ -283,9 +283,10 @@ def test_evaluation_in_chunks_is_evaluation(network, monkeypatch):
     X, y = rng.standard_normal((23, network.inputs)), rng.integers(0, 10, 23)
     for name in ("manual", "torch"):
         twin = twins.training_twin(name, network, nonzero_state(network), "float64")
-        whole = twin.evaluate(twin.array(X), twin.array(y), 0.1)
+        lam = twin.network.lambdas(0.1)
+        whole = twin.evaluate(twin.array(X), twin.array(y), lam)
         monkeypatch.setattr("lab.training.evaluation.CHUNK", 10)
-        np.testing.assert_allclose(evaluate(twin, DeviceData(twin.array(X), twin.array(y)), 0.1), whole, rtol=1e-12)
+        np.testing.assert_allclose(evaluate(twin, DeviceData(twin.array(X), twin.array(y)), lam), whole, rtol=1e-12)
         counts = true_class_histogram(twin, DeviceData(twin.array(X), twin.array(y)))
         assert sum(counts["right"]) == round(whole.accuracy * 23)
         assert sum(counts["right"]) + sum(counts["wrong"]) == 23

@@ -60,7 +60,7 @@ def test_twins_agree_after_training_forwards(network):
     for name, statistic in p.torch.state().items():
         np.testing.assert_allclose(p.manual.state()[name], statistic, rtol=1e-12, err_msg=name)
         assert name not in network.statistic_shapes() or not np.allclose(statistic, before[name])
-    np.testing.assert_allclose(p.manual.evaluate(p.X, p.y, 0.1), p.torch.evaluate(p.X, p.y, 0.1), rtol=1e-11)
+    np.testing.assert_allclose(*(twin.evaluate(p.X, p.y, p.network.lambdas(0.1)) for twin in (p.manual, p.torch)), rtol=1e-11)
     np.testing.assert_allclose(p.manual.forward(p.X), p.torch(p.X).numpy(force=True), rtol=1e-9, atol=1e-11)
 
 
@@ -74,7 +74,7 @@ def test_cost_and_gradients_change_nothing(network):
     for twin in (p.manual, p.torch):
         before = twin.state()
         twin.cost_and_gradients(p.X, p.y, 0.1)
-        twin.evaluate(p.X, p.y, 0.1)
+        twin.evaluate(p.X, p.y, p.network.lambdas(0.1))
         assert all((array == before[name]).all() for name, array in twin.state().items())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.arrays import Array, Arrays
 from gradcheck.diagnosis.explanation import explains, unexplained
-from gradcheck.diagnosis.signals import Signals
+from gradcheck.signals import Signals
 
 FOLLOWS = "it follows from layer "
 

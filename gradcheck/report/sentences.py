@@ -18,7 +18,10 @@ NO_PATTERN = "no known bug makes this pattern"
 NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
 # Entries that would not have shown even this relative error are counted by themselves.
 COARSE = 1e-6
-NOT_COMPARED = "nothing was compared: no oracle that was asked for applies (autograd needs a reference), or no gradient came"
+NOT_COMPARED = (
+    "nothing was compared: no oracle that was asked for applies (autograd needs a reference), or the backward pass returned "
+    "no gradient"
+)
 UNDECIDED = "no oracle was certain there, or the oracles disagree, or rounding switches a branch such as a ReLU"
 
 

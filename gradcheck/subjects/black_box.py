@@ -23,7 +23,7 @@ from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
 from gradcheck.subjects.sampling import draw_sample
 
-# What a check draws comes from this stream of its seed. The checkout's other streams are in `random_streams.py`.
+# What a check draws comes from this stream of its seed, so that a caller may draw from others.
 STREAM = 7
 
 # Seconds that the oracles may take before entries are sampled.
@@ -45,8 +45,10 @@ class PairSubject:
         self.notes: list[str] = []
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
-        available = calls.pair.reference is not None, self.derive.takes_complex, True
+        available = calls.has_reference, self.derive.takes_complex, True
         self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
+        if calls.pair.reference is not None and not calls.has_reference:
+            self.notes.append("NO AUTOGRAD: PyTorch is not installed; the reference is not asked")
         sizes = {name: array.size for name, array in self.parameters.items()}
         self.sample = draw_sample(sizes, int(budget / max(self.derive.seconds, 1e-9)), seed)
         if self.sample.size < sum(sizes.values()):

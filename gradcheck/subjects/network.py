@@ -1,7 +1,7 @@
 """A network with its twin as the subject of a check: the layers are known, so that every entry is looked at, fast."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,33 @@ from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
 from gradcheck.faults import describe_error, gradient_or_nan, misshapen
 from gradcheck.guard import watch
-from gradcheck.per_layer import split_name
+from gradcheck.per_layer import Lambda, lambda_per_layer, split_name
 from gradcheck.result import CheckResult
 from gradcheck.rounding.draws import SAFETY, UNIT
-from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Case, CostAndGradients, Twin, no_progress
+from gradcheck.subject import (
+    ENTRYWISE,
+    ORACLES,
+    Advance,
+    Case,
+    ClaimedTwin,
+    CostAndGradients,
+    ReferenceTwin,
+    Twin,
+    no_progress,
+)
 
 FORWARD = ("logits", "loss", "cost")
 
 
 def check_network(
     name: str,
-    claimed: Twin,
-    reference: Any,
+    claimed: ClaimedTwin,
+    reference: ReferenceTwin,
     chain: Chain,
     y: Array,
-    lams: list[tuple],
-    oracles: tuple[str, ...] = ORACLES,
+    lams: Sequence[Lambda],
+    *,
+    oracles: Sequence[str] = ORACLES,
     advance: Advance = no_progress,
     sample: dict[str, Array] | None = None,
     seed: int = 0,
@@ -45,10 +56,10 @@ def check_network(
         name: what the result is called.
         claimed: the twin whose `cost_and_gradients(X, y, lam)` is under test, in its `dtype`, "float64" or "float32".
         reference: the same network with the same state as a PyTorch module in float64, which answers to the same protocol and
-            to `signals(X, y)` (see `diagnosis/signals.py`): autograd's opinion.
+            to `signals(X, y)` (see `signals.py`): autograd's opinion.
         chain: the forward pass that is differentiated without autograd, with the parameters and the data X (n, d).
         y: the class of each row, (n,).
-        lams: the settings of lambda, each with one number a layer.
+        lams: the settings of lambda, each one number or one a layer.
         oracles: which derivations to ask, some of `ORACLES`.
         advance: called with the number of entries that one oracle has done since the last call.
         sample: flat indices of the entries to check by tensor; None is all of them.
@@ -62,6 +73,7 @@ def check_network(
         UserError: the data are not finite.
 
     Example:
+        >>> import numpy as np
         >>> from gradcheck.derivations.relu_forward import relu_chain
         >>> from gradcheck.subjects.torch_relu_network import TorchReluNetwork
         >>> class ByHand(TorchReluNetwork):
@@ -71,23 +83,26 @@ def check_network(
         >>> state = {"W1": rng.standard_normal((3, 4)), "b1": rng.standard_normal(3)}
         >>> claimed, reference = (kind(state, "softmax", eps=1e-5) for kind in (ByHand, TorchReluNetwork))
         >>> chain = relu_chain(state, X, y, "softmax", eps=1e-5)
-        >>> check_network("one-layer", claimed, reference, chain, y, lams=[(0.0,), (0.1,)]).verdict
+        >>> check_network("one-layer", claimed, reference, chain, y, lams=[0.0, 0.1]).verdict
         'pass'
     """
-    subject = NetworkSubject(name, claimed, reference, chain, y, lams, sample)
+    per_layer = [lambda_per_layer(lam, chain.depth) for lam in lams]
+    subject = NetworkSubject(name, claimed, reference, chain, y, per_layer, sample)
     with watch(subject.guarded, subject.restore) as changed:
         result = examine_subject(subject, oracles, advance, seed, pictures)
     return result.with_changed(changed)
 
 
 class NetworkSubject:
-    """A `gradcheck.subject.Subject` whose cases are the lambdas. Without a `reference` there is no autograd to ask."""
+    """A `gradcheck.subject.Subject` whose cases are the lambdas, each with one number a layer."""
+
+    oracles: tuple[str, ...] = ENTRYWISE
 
     def __init__(
         self,
         name: str,
-        claimed: Any,
-        reference: Any,
+        claimed: ClaimedTwin,
+        reference: ReferenceTwin,
         chain: Chain,
         y: Array,
         lams: list[tuple],
@@ -104,10 +119,6 @@ class NetworkSubject:
         # Where rounding to dtype switches a ReLU, claimed has the gradient of another piece: no error, but no check either.
         self.switched = not self.chain.same_pattern(self.chain.at(self.parameters | {"X": self.chain.X}, self.dtype))
 
-    @property
-    def oracles(self) -> tuple[str, ...]:
-        return ENTRYWISE if self.reference is not None else ENTRYWISE[1:]
-
     def guarded(self) -> dict[str, Array]:
         own = {"X": self.X, "y": self.y, "the chain's X": self.chain.X}
         states = {"claimed ": self.claimed.state(), "reference ": self.modules_state(), "the chain's ": self.parameters}
@@ -115,37 +126,35 @@ class NetworkSubject:
 
     def modules_state(self) -> dict[str, Array]:
         """All that the reference keeps, its counters included, as arrays."""
-        own = {} if self.reference is None else self.reference.state_dict()
-        return {name: tensor.numpy(force=True) for name, tensor in own.items()}
+        return {name: tensor.numpy(force=True) for name, tensor in self.reference.state_dict().items()}
 
     def restore(self, differ: list[str], saved: dict[str, Array]) -> None:
-        """Puts everything back."""
-        if self.reference is not None:
-            for name, tensor in self.reference.state_dict().items():
-                tensor.copy_(tensor.new_tensor(saved[f"reference {name}"]))
+        """Puts back what is named in `differ`."""
+        for name, tensor in self.reference.state_dict().items():
+            tensor.copy_(tensor.new_tensor(saved[f"reference {name}"]))
         self.claimed.load_state({name: saved[f"claimed {name}"] for name in self.claimed.state()})
-        for name, array in {"X": self.X, "y": self.y, "the chain's X": self.chain.X}.items():
-            array[...] = saved[name]
-        for name, array in self.parameters.items():
-            array[...] = saved[f"the chain's {name}"]
+        for name, array in self.guarded().items():
+            if name in differ and not name.startswith(("claimed ", "reference ")):
+                array[...] = saved[name]
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
         answers, faults = claimed_answers(self.claimed, self.X, self.y, self.lams, self.chain)
-        if self.reference is None:
-            rounding = self.rounding_of_claimed(faults)
-            return [self.case(answer, None, rounding) for answer in answers], faults
+        return self.cases(answers, faults), faults
+
+    def cases(self, answers: list[CostAndGradients], faults: list[str]) -> list[Case]:
+        """A Case of each answer of the claimed twin, one a lambda; `faults` say what is wrong with their form."""
         loss_rounding, cases = self.loss_rounding(), []
         for answer, lam, penalty in zip(answers, self.lams, self.penalties, strict=True):
             reference = self.reference.cost_and_gradients(self.chain.X, self.y, lam)
-            cases.append(self.case(answer, reference, self.with_penalty(loss_rounding, lam, penalty, reference.cost)))
-        return cases, faults
+            rounding = self.with_penalty(loss_rounding, lam, penalty, reference.cost)
+            forward = {quantity: getattr(answer, quantity) for quantity in FORWARD if getattr(answer, quantity) is not None}
+            reference_forward = {quantity: getattr(reference, quantity) for quantity in forward}
+            cases.append(Case(self.claimed_gradients(answer), reference.gradients, forward, reference_forward, rounding))
+        return cases
 
-    def case(self, answer: CostAndGradients, reference: CostAndGradients | None, rounding: dict[str, Array]) -> Case:
-        claimed = {tensor: gradient_or_nan(answer.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
-        forward = {quantity: getattr(answer, quantity) for quantity in FORWARD if getattr(answer, quantity) is not None}
-        if reference is None:
-            return Case(claimed, None, forward, None, rounding)
-        return Case(claimed, reference.gradients, forward, {name: getattr(reference, name) for name in forward}, rounding)
+    def claimed_gradients(self, answer: CostAndGradients) -> dict[str, Array]:
+        """The gradients in float64; not a number where they are missing or misshapen."""
+        return {tensor: gradient_or_nan(answer.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
 
     def loss_rounding(self) -> dict[str, Array]:
         """The rounding uncertainty of all that `claimed` computes in its dtype without penalty, measured on the reference."""
@@ -171,10 +180,6 @@ class NetworkSubject:
             sizes = np.abs(2 * lam_l * self.parameters[f"W{layer}"])
             found[f"W{layer}"] = rounding[f"W{layer}"] + SAFETY * unit * 3 * sizes
         return found
-
-    def rounding_of_claimed(self, faults: list[str]) -> dict[str, Array]:
-        """The rounding uncertainty measured on the claimed gradient, where there is no reference."""
-        raise NotImplementedError
 
     def entries(self, tensor: str) -> Array:
         return np.arange(self.parameters[tensor].size) if self.sample is None else self.sample[tensor]
@@ -228,7 +233,7 @@ def check_finite(X: Array) -> None:
     """Raises UserError where the data are not finite."""
     if not np.isfinite(X).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
-        raise UserError(f"the data are not finite: image {row}, pixel {column} is {X[row, column]}; correct the data")
+        raise UserError(f"the data are not finite: X[{row}, {column}] is {X[row, column]}; correct the data")
 
 
 def claimed_answers(

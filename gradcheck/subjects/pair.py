@@ -17,7 +17,7 @@ from gradcheck.guard import Setter, bits, generators
 from gradcheck.rounding.draws import UNIT
 from gradcheck.rounding.holomorphic import holomorphic_only
 from gradcheck.rounding.numpy_noise import Noise
-from gradcheck.torch_if_there import imported_torch, is_tensor
+from gradcheck.torch_if_there import imported_torch, is_tensor, torch_is_installed
 
 
 class Pair(NamedTuple):
@@ -52,6 +52,7 @@ class Calls:
         self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
         self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
         self.changed_by_gradients: set[str] = set()
+        self.has_reference = pair.reference is not None and torch_is_installed()
         self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
 
     def guarded(self) -> dict[str, Array]:
@@ -171,12 +172,18 @@ class Calls:
 
     def called(self, function: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            return function(argument)
+            value = function(argument)
         except SystemExit as stop:
             raise RuntimeError("it exits instead of returning").with_traceback(stop.__traceback__) from stop
         finally:
             for state, put_back in self.states.values():
                 put_back(state)
+        appeared = generators().keys() - self.states.keys()
+        if not appeared:
+            return value
+        # The function was the first to import PyTorch. What it drew there can't be drawn again: the next call is the first.
+        self.states |= {name: found for name, found in generators().items() if name in appeared}
+        return self.called(function, argument)
 
 
 def no_grad() -> contextlib.AbstractContextManager:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck.errors import UserError
 from gradcheck.faults import describe_error
-from gradcheck.subjects.pair import Pair
+from gradcheck.subjects.pair import Pair, check_types
 
 
 def load_pair(path: str | Path) -> Pair:
@@ -20,10 +20,10 @@ def load_pair(path: str | Path) -> Pair:
             folder is where its imports are looked for first.
 
     Returns:
-        The Pair; what its parts are is looked at when it is checked.
+        The Pair.
 
     Raises:
-        UserError: the file is missing, raises itself, or lacks one of the three names.
+        UserError: the file is missing, raises itself, lacks one of the three names, or has something else under one.
 
     Example:
         >>> import pathlib, tempfile
@@ -38,7 +38,7 @@ def load_pair(path: str | Path) -> Pair:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} is not a file; --pair takes a Python file with parameters, cost and gradients")
+        raise UserError(f"{path} is not a file; name a Python file that defines parameters, cost and gradients")
     try:
         with imports_from(path.parent.resolve()):
             names = runpy.run_path(str(path), run_name=path.stem)
@@ -48,13 +48,22 @@ def load_pair(path: str | Path) -> Pair:
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
     found: dict[str, Any] = {name: names.get(name) for name in Pair._fields}
-    return Pair(**found)
+    pair = Pair(**found)
+    try:
+        check_types(pair)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return pair
 
 
 @contextmanager
 def imports_from(folder: Path) -> Iterator[None]:
-    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has."""
-    own = {path.stem for path in (*folder.glob("*.py"), *(init.parent for init in folder.glob("*/__init__.py")))}
+    """Inside, `import` finds the modules of `folder` first, also one whose name a module of ours, or of another pair, has.
+
+    But it never finds another gradcheck than the one that checks.
+    """
+    packages = (init.parent for init in folder.glob("*/__init__.py"))
+    own = {path.stem for path in (*folder.glob("*.py"), *packages)} - {"gradcheck"}
     hidden = {
         name: module
         for name, module in sys.modules.items()

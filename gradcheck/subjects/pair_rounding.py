@@ -18,13 +18,13 @@ def rounding_of_pair(calls: Calls, broken: list[str], notes: list[str]) -> dict[
         with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it
             return measured(calls, broken, notes)
     except Exception as error:
-        which = "reference" if calls.pair.reference is not None else "backward pass"
+        which = "reference" if calls.has_reference else "backward pass"
         notes.append(f"ROUNDING UNKNOWN: beside the parameters the {which} raised {describe_error(error)}")
         return {name: np.full(array.shape, np.inf) for name, array in calls.parameters.items()}
 
 
 def measured(calls: Calls, broken: list[str], notes: list[str]) -> dict[str, Array]:
-    inputs, dtype, has_reference = calls.parameters, calls.dtype, calls.pair.reference is not None
+    inputs, dtype, has_reference = calls.parameters, calls.dtype, calls.has_reference
     if broken and not has_reference:
         return {name: np.zeros(array.shape) for name, array in inputs.items()}
     if not has_reference and not calls.in_torch:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import SIGMAS
+from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
-from gradcheck.errors import UserError
-from gradcheck.per_layer import lambda_per_layer
-from gradcheck.subject import Case, CostAndGradients, no_progress
+from gradcheck.errors import UserError, one_line
+from gradcheck.per_layer import check_shapes, lambda_per_layer
+from gradcheck.subject import ENTRYWISE, Case, CostAndGradients, no_progress
 from gradcheck.subjects.black_box import STREAM
 from gradcheck.subjects.network import NetworkSubject
 from gradcheck.subjects.pair import Calls
@@ -37,7 +37,7 @@ class Layers:
         eps: batch norm, where there is a gamma, divides by sqrt(var + eps).
 
     Example:
-        >>> import gradcheck
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> X, y = rng.standard_normal((8, 4)), rng.integers(0, 3, 8)
         >>> parameters = {"W1": rng.standard_normal((3, 4)), "b1": rng.standard_normal(3)}
@@ -49,7 +49,7 @@ class Layers:
         >>> def gradients(p):
         ...     dS = (probabilities(p) - np.eye(3)[y]) / 8
         ...     return {"W1": dS.T @ X + 0.1 * p["W1"], "b1": dS.sum(axis=0)}
-        >>> result = gradcheck.check(parameters, cost, gradients, layers=Layers(X, y, lam=0.1))
+        >>> result = check(parameters, cost, gradients, layers=Layers(X, y, lam=0.1))
         >>> result.tensors[0]["diagnosis"].split(" (")[0]
         "W1: it has lambda*W1 where the cost's derivative is 2*lambda*W1"
     """
@@ -78,17 +78,20 @@ class LayeredSubject(NetworkSubject):
         shapes = shapes_of_network(name, flat)
         X, y = checked_data(layers, shapes, calls.dtype)
         lam = checked_lambda(name, layers.lam, depth=sum(key.startswith("W") for key in shapes))
-        reference = None
-        if torch_is_installed():
+        parameters = {key: flat[key] for key in shapes}
+        self.has_reference = torch_is_installed()
+        reference: Any = None
+        if self.has_reference:
             from gradcheck.subjects.torch_relu_network import TorchReluNetwork
 
-            reference = TorchReluNetwork({key: flat[key] for key in shapes}, layers.loss, layers.eps)
-        chain = relu_chain({key: flat[key] for key in shapes}, X, y, layers.loss, layers.eps)
-        super().__init__(name, ClaimedTwin(calls, flat), reference, chain, y, [lam])
+            reference = TorchReluNetwork(parameters, layers.loss, layers.eps)
+        chain = relu_chain(parameters, X, y, layers.loss, layers.eps)
+        super().__init__(name, PairAsTwin(calls, flat), reference, chain, y, [lam])
         self.calls = calls
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, notes=[])
-        if reference is None:
+        if not self.has_reference:
+            self.oracles = ENTRYWISE[1:]
             self.notes.append("NO AUTOGRAD: PyTorch is not installed; the complex step through the layers stands in for it")
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
@@ -111,18 +114,24 @@ class LayeredSubject(NetworkSubject):
                 )
         return cases, faults
 
-    def rounding_of_claimed(self, broken: list[str]) -> dict[str, Array]:
-        rounding = rounding_of_pair(self.calls, broken, self.notes)
+    def cases(self, answers: list[CostAndGradients], faults: list[str]) -> list[Case]:
+        if self.has_reference:
+            return super().cases(answers, faults)
+        # The chain is the other forward pass then.
+        cost = self.chain.loss_of_each.sum() + self.penalties[0]
+        rounding = rounding_of_pair(self.calls, faults, self.notes)
         found = {name: rounding[name].reshape(array.shape) for name, array in self.parameters.items()}
-        return found | {"cost": rounding.get("cost", np.zeros(())) + SIGMAS * self.derive.cost.noise}
+        found["cost"] = SIGMAS * (self.derive.cost.noise + EPS * np.maximum(np.abs(cost), np.abs(self.chain.logits).max()))
+        gradients = map(self.claimed_gradients, answers)
+        return [Case(each, None, {"cost": self.derive.cost.base}, {"cost": cost}, found) for each in gradients]
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
-        if self.reference is not None:
+        if self.has_reference:
             return super().diagnose(cases, truth, failing)
         return diagnose_pair(cases[0], truth, self.parameters, failing)
 
 
-class ClaimedTwin:
+class PairAsTwin:
     """The pair's gradient behind the protocol of a twin; `parameters` are its parameters as the network has them."""
 
     def __init__(self, calls: Calls, parameters: dict[str, Array]) -> None:
@@ -166,28 +175,23 @@ def shapes_of_network(name: str, parameters: dict[str, Array]) -> dict[str, tupl
     raise UserError("layers: the parameters have to be W1 (out, in), b1, [gamma1, beta1], W2, ...")
 
 
-def check_shapes(name: str, parameters: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> None:
-    for key in sorted(shapes.keys() ^ parameters.keys()):
-        raise UserError(f"{key}: {'missing in' if key in shapes else 'not part of'} the state of {name}")
-    for key, shape in shapes.items():
-        if parameters[key].shape != shape:
-            raise UserError(f"{key}: shape {parameters[key].shape}, but {name} has {shape}")
-
-
 def checked_data(layers: Layers, shapes: dict[str, tuple[int, ...]], dtype: str) -> tuple[Array, Array]:
     """X (n, d) and y (n,) of the layers. Raises UserError where they do not fit the network or its dtype."""
     inputs, outputs = shapes["W1"][1], list(shapes.values())[-1][0]
-    if layers.loss not in LOSSES:
+    if layers.loss not in tuple(LOSSES):
         raise UserError(f"loss {layers.loss!r} is unknown; choose one of {', '.join(LOSSES)}")
-    if not layers.eps > 0:
+    if not isinstance(layers.eps, int | float) or not layers.eps > 0:
         raise UserError(f"layers: eps is {layers.eps!r}; batch norm needs eps over 0")
-    X, y = np.ascontiguousarray(layers.X, np.float64), np.ascontiguousarray(layers.y)
+    try:
+        X, y = np.ascontiguousarray(layers.X, np.float64), np.ascontiguousarray(layers.y)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"layers: X and y have to be arrays of numbers, (n, {inputs}) and (n,): {one_line(error)}") from error
     if X.ndim != 2 or X.shape[1] != inputs or y.shape != (len(X),) or not y.size:
         raise UserError(f"layers: X has shape {X.shape} and y {y.shape}; they have to be (n, {inputs}) and (n,)")
     if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= outputs:
         raise UserError(f"layers: y has to hold classes, integers from 0 to {outputs - 1}")
     if "gamma1" in shapes and len(X) < 2:
-        raise UserError("layers: the network has batch norm, which needs at least 2 images in a batch")
+        raise UserError("layers: the network has batch norm, which needs at least 2 rows of X")
     if dtype == "float32" and (X.astype(np.float32) != X).any():
         raise UserError("layers: the parameters are float32 and X is not; give both in one of them")
     return X, y
@@ -198,5 +202,5 @@ def checked_lambda(name: str, lam: Any, depth: int) -> tuple:
         return lambda_per_layer(lam, depth)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"layers: lam is {lam!r}; it has to be a number, or one a layer") from error

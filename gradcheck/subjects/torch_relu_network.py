@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradcheck.diagnosis.signals import Signals
 from gradcheck.per_layer import split_name
+from gradcheck.signals import Signals
 from gradcheck.subject import CostAndGradients
 
 

@@ -98,9 +98,7 @@ def network_checks(options: argparse.Namespace) -> list[PlannedCheck]:
     checks, oracles = [], len(set(options.oracles) & set(ENTRYWISE))
     for named in options.networks:
         network = replace(named, outputs=len(images.classes))
-        lams = options.lam or default_lambdas(network)
+        lams = [network.lambdas(lam) for lam in options.lam or default_lambdas(network)]
         network.check_batch(len(X))
-        for lam in lams:
-            network.check_lambda(lam)
         checks.append(PlannedCheck(network.name, oracles * network.parameter_count, partial(check_one, network, lams)))
     return checks

@@ -11,7 +11,6 @@ from gradcheck.report.tables import show
 from lab.cli.search_display import Display, result_so_far
 from lab.cli.session import interruptible, verified
 from lab.data.parts import Data
-from lab.options import device_of
 from lab.output.search import conclusion, search_table
 from lab.output.search_folder import check_search_folder, write_search
 from lab.searching.options import SearchOptions
@@ -21,6 +20,7 @@ from lab.searching.storage import open_storage
 from lab.searching.worker import Stopped, Worker
 from lab.training.run import load_images, resolve_settings, verify_first_batch
 from lab.training.run_folder import RunFolder
+from lab.training.settings import device_of
 from networks import initial_state
 
 

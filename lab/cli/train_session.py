@@ -13,12 +13,11 @@ from gradcheck.command import EXIT_CODES, progress_bar
 from gradcheck.errors import UserError
 from gradcheck.report.tables import show
 from lab.cli.session import interruptible, verified
-from lab.options import device_of
 from lab.output.figures import draw
 from lab.output.training import plan_sentence, record_line, result_table, sentences
 from lab.training.run import Run, load_images, resolve_settings
 from lab.training.run_folder import RunFolder
-from lab.training.settings import Settings
+from lab.training.settings import Settings, device_of
 
 
 def run_session(given: dict[str, Any]) -> int:
@@ -53,7 +52,7 @@ def begin(given: dict[str, Any], folder: RunFolder) -> Run:
     settings = Settings(**{name: value for name, value in given.items() if name != "out"})
     images = load_images(settings)
     settings = resolve_settings(settings, images)
-    settings.network.check_lambda(settings.lam)
+    settings.network.lambdas(settings.lam)  # raises where there are not as many as layers
     return Run(settings, images, folder, device_of(settings))
 
 

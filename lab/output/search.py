@@ -35,7 +35,7 @@ class CandidateResult(TypedDict):
     stage: str
     point: Point
     finished: int  # seeds
-    diverged: list[int]  # the update at which each seed did that did
+    diverged: list[int]  # for each seed that diverged, the update at which it did
     accuracies: list[float]  # on the validation part, of each seed at the end
     mean: float | None
     deviation: float | None  # None for one seed, too

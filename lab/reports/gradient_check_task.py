@@ -8,7 +8,6 @@ from typing import Any
 from gradcheck import CheckResult
 from gradcheck.derivations.plain import difference_quotients
 from gradcheck.errors import UserError
-from gradcheck.per_layer import lambda_per_layer
 from lab import twins
 from lab.data import datasets
 from lab.data.parts import Data
@@ -67,7 +66,7 @@ def run_check(check: GradientCheck, images: Data, seed: int, device: str) -> tup
     X = images.normalise("train", rows=slice(check.images))[:, : check.inputs]  # (n, d)
     y = images.train.labels[: check.images]  # (n,)
     claimed, reference = twins.build(network, initial_state(network, check.init, seed, check.bias_std), device=device)
-    lambdas = lambda_per_layer(check.lam, network.depth)
+    lambdas = network.lambdas(check.lam)
     numerical = difference_quotients(
         lambda parameters: float(passes.cost(network, parameters, X, y, lambdas)),
         claimed.parameters,

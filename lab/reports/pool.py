@@ -55,7 +55,7 @@ def run_tasks(
         try:
             yield from dispatch(tasks, workers, advance, stopped)
         except MemoryError as error:
-            raise UserError("out of memory; --jobs 1 needs the least") from error
+            raise UserError("out of memory; --jobs 1 uses the least") from error
 
 
 class WorkerProcess:
@@ -78,7 +78,7 @@ class WorkerProcess:
         try:
             return self.connection.recv()
         except (EOFError, ConnectionError) as error:
-            message = "a process of ours was killed, perhaps for want of memory; --jobs 1 needs the least"
+            message = "a worker process was killed, perhaps because memory ran out; --jobs 1 uses the least"
             raise UserError(message) from error
 
     def close(self) -> None:
@@ -123,7 +123,12 @@ def dispatch(
 
 def serve_tasks(connection: Connection) -> None:
     """What a worker process does, until it receives None or the process that started it is gone."""
-    worker = Worker(advance=connection.send, stopped=connection.poll)
+
+    def advance(units: float) -> None:
+        with contextlib.suppress(ConnectionError):  # nobody is there to be told; `stopped` is true, and the work is put away
+            connection.send(units)
+
+    worker = Worker(advance, stopped=connection.poll)
     with contextlib.suppress(EOFError, ConnectionError):
         while (task := connection.recv()) is not None:
             connection.send(end_of(task, worker))

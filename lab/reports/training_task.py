@@ -15,7 +15,6 @@ from gradcheck.errors import UserError
 from gradcheck.report.files import make_folder
 from lab import twins
 from lab.data.parts import PARTS, Data
-from lab.options import device_of
 from lab.reports.result_forms import MeasureColumns, Outcome, Rows, TrainingOutcome
 from lab.reports.task import Worker, WrongGradient
 from lab.training import checkpoint
@@ -23,7 +22,7 @@ from lab.training.checkpoint import StackCheckpoint
 from lab.training.device_data import DeviceData
 from lab.training.evaluation import BINS, true_class_histogram
 from lab.training.run import load_images, resolve_settings, verify_first_batch
-from lab.training.settings import Settings, training_plan
+from lab.training.settings import Settings, device_of, training_plan
 from lab.training.stacked import StackedTraining, stacking_key
 from networks import NAMED
 

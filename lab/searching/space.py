@@ -97,7 +97,7 @@ def settings_at(base: Settings, point: Point, layer_factors: Sequence[float] = (
     if layer_factors:
         per_layer = lambda_per_layer(lam, len(layer_factors))
         lam = tuple(factor * lam_l for factor, lam_l in zip(layer_factors, per_layer, strict=True))
-    network.check_lambda(lam)
+    network.lambdas(lam)  # raises where there are not as many as layers
     step_size = int(point["n_s"]) if "n_s" in point else base.step_size
     lr_max, init = point.get("lr_max", base.lr_max), str(point.get("init", base.init))
     return replace(base, network=network, lam=lam, step_size=step_size, lr_max=lr_max, init=init)

@@ -28,7 +28,7 @@ class Stopped(Exception):
 class Worker:
     """The share that this process takes of `search`: up to `most` trainings at once, at `images` on `device`.
 
-    `stopped()` is asked before every update: once it is true, the jobs at hand are released and Stopped is raised.
+    `stopped()` is asked after every update: once it is true, the jobs at hand are released and Stopped is raised.
     `report(progress)` is called whenever there is more to show, with a few words on what goes on.
     """
 

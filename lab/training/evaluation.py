@@ -1,13 +1,13 @@
 """What a network makes of a whole part of the data, in evaluation mode."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
 from gradcheck.arrays import Array
 from lab.training.device_data import DeviceData
-from lab.twins import DeviceArray, TrainingTwin
+from lab.twins import TrainingStack, TrainingTwin
 from networks import Evaluation
 
 # Rows at a time: what they become behind the first layer stays in the processor's cache.
@@ -15,15 +15,6 @@ CHUNK = 2000
 
 # Of the histograms of the probability of the true class.
 BINS = 20
-
-# One number, or one a layer; of a stack (depth, C).
-AnyLambda = TypeVar("AnyLambda", contravariant=True)
-
-
-class Evaluates(Protocol[AnyLambda]):
-    """A twin or a stack."""
-
-    def evaluate(self, X: DeviceArray, y: DeviceArray, lam: AnyLambda) -> Evaluation[Any]: ...
 
 
 def overflow_allowed() -> np.errstate:
@@ -35,8 +26,11 @@ def chunks(data: DeviceData) -> Iterator[DeviceData]:
     return (DeviceData(data.X[at : at + CHUNK], data.y[at : at + CHUNK]) for at in range(0, len(data.y), CHUNK))
 
 
-def evaluate(network: Evaluates[AnyLambda], data: DeviceData, lam: AnyLambda) -> Evaluation[Any]:
-    """Loss, cost and accuracy over all of `data`: the means over its chunks. Those of a stack are lists."""
+def evaluate(network: TrainingTwin | TrainingStack, data: DeviceData, lam: Any) -> Evaluation[Any]:
+    """Loss, cost and accuracy over all of `data`: the means over its chunks. Those of a stack are lists.
+
+    `lam` is what the `evaluate` of the network takes: one number a layer, or (depth, C) for a stack.
+    """
     with overflow_allowed():
         sizes, found = zip(*((len(y), network.evaluate(X, y, lam)) for X, y in chunks(data)), strict=True)
         return Evaluation(*np.average(np.array(found), axis=0, weights=sizes).tolist())

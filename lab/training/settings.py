@@ -6,9 +6,9 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from gradcheck.errors import UserError
-from gradcheck.per_layer import lambda_per_layer
 from lab.data.datasets import SOURCES, SPLITS
 from lab.data.parts import NORMALISATIONS
+from lab.options import find_device
 from lab.training.schedules import cyclical, step_decay
 from networks import Network
 
@@ -91,7 +91,7 @@ class Settings:
     @cached_property
     def lambdas(self) -> tuple[float, ...]:
         """Lambda of each layer. Raises UserError where there are not as many as layers."""
-        return lambda_per_layer(self.lam, self.network.depth)
+        return self.network.lambdas(self.lam)
 
     @property
     def trained(self) -> dict[str, Any]:
@@ -159,3 +159,11 @@ def training_plan(settings: Settings, n: int | None = None) -> TrainingPlan:
     updates = s.updates or (s.epochs and s.epochs * per_epoch) or updates
     record_every = s.record_every or min(record_every, max(1, updates // RECORDS_A_CYCLE))
     return TrainingPlan(batch_size, per_epoch, updates, record_every, lr)
+
+
+def device_of(settings: Settings) -> str:
+    """ "cpu" or "cuda". With "auto", PyTorch takes a GPU where there is one; the manual twin takes one only when asked to.
+
+    Raises UserError where CUDA is asked for and not there.
+    """
+    return find_device("cpu" if settings.device == "auto" and "manual" in settings.twins else settings.device)

@@ -1,14 +1,13 @@
 """Before the first update: is the gradient of the very network, loss, lambda and data right, and does an update follow it?"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from gradcheck import ORACLES, CheckResult
 from gradcheck.arrays import Array
-from gradcheck.per_layer import Lambda
 from gradcheck.subject import Advance
 from lab import twins
 from lab.network_check import check_network
@@ -63,7 +62,7 @@ def draw_sample(network: Network, seed: int) -> dict[str, Array]:
     return {name: np.sort(rng.choice(size, min(size, SAMPLE), replace=False)) for name, size in sizes.items()}
 
 
-def wrong_step(twin: TrainingTwin, X: DeviceArray, y: DeviceArray, lam: Lambda) -> str | None:
+def wrong_step(twin: TrainingTwin, X: DeviceArray, y: DeviceArray, lam: Sequence[float]) -> str | None:
     """The first parameter that an update does not move by -lr times its gradient, or None."""
     lr = 0.5  # large, so that the step stands out from the rounding of the parameters
     twin.train_step(X, y, lam, lr)  # fills the arrays that the twin keeps, as they are in every update but the first
