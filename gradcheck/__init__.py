@@ -15,6 +15,8 @@ from gradcheck.subjects.pair_file import load_pair
 from gradcheck.subjects.relu_network import Layers
 from gradcheck.verdict import overall
 
+__version__ = "0.2.0"
+
 __all__ = [
     "ENTRYWISE",
     "ORACLES",

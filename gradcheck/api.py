@@ -16,6 +16,7 @@ from gradcheck.subject import ORACLES, Advance, no_progress
 from gradcheck.subjects.black_box import BUDGET, PairSubject
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.relu_network import LayeredSubject, Layers
+from gradcheck.torch_if_there import torch_is_installed
 
 
 def check(
@@ -88,9 +89,8 @@ def check_pair(
         >>> check_pair(pair, name="cubes").verdict
         'pass'
     """
-    unknown = [oracles] if isinstance(oracles, str) else [oracle for oracle in oracles if oracle not in ORACLES]
-    if unknown:
-        raise UserError(f"oracles has {unknown[0]!r}; it has to be a list of {', '.join(ORACLES)}")
+    if not isinstance(oracles, list | tuple) or not set(oracles) <= set(ORACLES):
+        raise UserError(f"oracles is {oracles!r}; it has to be a list of some of {', '.join(ORACLES)}")
     if not hasattr(seed, "__index__") or seed < 0:
         raise UserError(f"seed is {seed!r}; it has to be an integer from 0")
     if not isinstance(budget, int | float) or not budget > 0:
@@ -119,7 +119,8 @@ def of_function(function: Any, inputs: dict[str, Any], seed: int = 0) -> Pair:
         A Pair: `check(*of_function(...))` checks it.
 
     Raises:
-        UserError: there is no parameter, no output can be differentiated, or the forward raises.
+        UserError: `function` is no such class, `inputs` is not a dict, there is no parameter, no output can be differentiated,
+            the forward raises, or PyTorch is not installed.
 
     Example:
         >>> import torch
@@ -136,6 +137,8 @@ def of_function(function: Any, inputs: dict[str, Any], seed: int = 0) -> Pair:
         >>> check(*of_function(Square, {"x": torch.linspace(1, 2, 5, dtype=torch.float64)})).verdict
         'pass'
     """
+    if not torch_is_installed():
+        raise UserError("of_function needs PyTorch, which is not installed: install gradcheck with its extra torch")
     from gradcheck.subjects.function import pair_of_function
 
     return pair_of_function(function, inputs, seed)

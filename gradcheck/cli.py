@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from gradcheck import __version__
 from gradcheck.api import check_pair
 from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, run, whole_number
 from gradcheck.errors import UserError
@@ -45,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(DESCRIPTION, EXAMPLES, prog="gradcheck")
     parser.add_argument("pair", nargs="+", metavar="FILE.py", help="a pair of cost and gradient; it is RUN, WITH YOUR RIGHTS")
     add_check_options(parser)
+    parser.add_argument("--version", action="version", version=f"gradcheck {__version__}")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="draws samples and directions (0)")
     options = parser.parse_args(arguments)
     check_outputs(parser, options)

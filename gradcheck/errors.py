@@ -8,7 +8,14 @@ class ReportedError(Exception):
 
 
 class UserError(ReportedError, ValueError):
-    """A wrong argument or input."""
+    """A wrong argument or input: the message is one line that says what is wrong, and what would do.
+
+    Example:
+        >>> import numpy as np
+        >>> check({"w": np.array([])}, lambda p: 0.0, lambda p: {})
+        Traceback (most recent call last):
+        gradcheck.errors.UserError: parameter w is empty: its shape is (0,)
+    """
 
     exit_code = 2
 

@@ -134,6 +134,14 @@ class CheckResult:
     a gradient of the wrong shape, parameters that changed meanwhile. `notes` say what was not done as it should. `sensitivity`
     is a sentence on the smallest error that would have been seen. `forward` and `tensors` have the form of the JSON contract.
     `pictures` is for the page alone, by tensor: "errors", |claimed - reference| over what is allowed, and "sweep".
+
+    Example:
+        >>> import numpy as np
+        >>> result = check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), lambda p: {"w": 2 * p["w"]})
+        >>> result.verdict, result.parameters, result.tensors[0]["pass"]
+        ('pass', 3, 3)
+        >>> result.as_json()["tensors"][0]["shape"]
+        [3]
     """
 
     name: str

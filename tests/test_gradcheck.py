@@ -528,6 +528,24 @@ def test_backward_that_changes_state_fails(monkeypatch, what):
     assert result.faults == [f"the check may only read {names[what]}, which changed"]
 
 
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_a_change_is_put_back_beside_data_that_can_only_be_read():
+    p = Problem(SMALL["relu"])
+    honest = p.manual.cost_and_gradients
+
+    def careless(X, y, lam):
+        answer = honest(X, y, lam)
+        p.manual.parameters["W2"][0, 0] += 1e-15
+        return answer
+
+    p.manual.cost_and_gradients = careless
+    before = p.manual.state()
+    p.y.setflags(write=False)
+    result = checked(p)
+    assert result.faults == ["the check may only read claimed W2, which changed"]
+    assert all(np.array_equal(before[name], array) for name, array in p.manual.state().items())
+
+
 def test_gradcheck_imports_no_backward():
     """No module of the library imports anything else of this repository, or uses anything that is named a backward."""
     library = Path(gradcheck.__file__).parent

@@ -1,5 +1,6 @@
 """Anyone's pair of cost and gradient: the oracles that can be had, the verdicts, samples, and what can't be checked."""
 
+import re
 import time
 
 import numpy as np
@@ -586,6 +587,10 @@ def test_a_cost_that_is_not_that_of_its_layers_fails(wrong):
         ({"lam": -1.0}, "lambda must be from 0"),
         ({"lam": "much"}, "lam is 'much'; it has to be a number, or one a layer"),
         ({"X": np.where(X > 2, np.nan, X) if (X > 2).any() else X * np.nan}, "the data are not finite"),
+        ({"X": [["a"]]}, "X and y have to be arrays of numbers"),
+        ({"X": [[1.0], [1.0, 2.0]]}, "X and y have to be arrays of numbers"),
+        ({"loss": ["softmax"]}, "loss ['softmax'] is unknown"),
+        ({"eps": "small"}, "eps is 'small'; batch norm needs eps over 0"),
     ],
 )
 def test_layers_that_do_not_fit_are_one_line(wrong, message):
@@ -760,3 +765,38 @@ def test_what_can_not_be_put_back_is_said_all_the_same():
 
     result = check({"w": fixed, "v": np.ones(2)}, lambda p: (p["w"] ** 2).sum() + (p["v"] ** 2).sum(), careless)
     assert "the check may only read v, which changed" in result.faults
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": "a"}, "budget is 'a'; it has to be a number of seconds over 0"),
+        ({"budget": float("nan")}, "budget is nan"),
+        ({"budget": -1}, "budget is -1"),
+        ({"seed": 1.5}, "seed is 1.5; it has to be an integer from 0"),
+        ({"oracles": None}, "oracles is None; it has to be a list of some of autograd"),
+        ({"oracles": "autograd"}, "oracles is 'autograd'"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_one_line(options, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        check({"w": np.ones(2)}, lambda p: (p["w"] ** 2).sum(), lambda p: {"w": 2 * p["w"]}, **options)
+
+
+def test_a_seed_may_be_an_integer_of_numpy():
+    assert (
+        check({"w": np.ones(2)}, lambda p: (p["w"] ** 2).sum(), lambda p: {"w": 2 * p["w"]}, seed=np.int64(3)).verdict == "pass"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, {"x": x64}), "it has to be a class, a subclass of torch.autograd.Function"),
+        ((3, {"x": x64}), "it has to be a class"),
+        ((Swish, x64), "inputs is a Tensor; it has to be a dict by name"),
+    ],
+)
+def test_of_function_refuses_what_is_no_function(arguments, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        of_function(*arguments)

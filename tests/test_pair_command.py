@@ -14,7 +14,8 @@ import pytest
 import torch
 from conftest import SMALL, Problem, call
 
-from gradcheck import assert_gradients_match, check
+import gradcheck
+from gradcheck import assert_gradients_match, check, cli
 from gradcheck.errors import UserError
 from gradcheck.guard import bits, generators
 from lab.cli import compare
@@ -408,3 +409,43 @@ def test_the_check_of_a_cheap_pair_is_fast():
     started = time.perf_counter()
     assert assert_gradients_match(*tanh_pair()).verdict == "pass"
     assert time.perf_counter() - started < 2
+
+
+def test_nothing_is_checked_where_a_later_file_is_no_pair(capsys, tmp_path):
+    (tmp_path / "good.py").write_text(textwrap.dedent(PAIR))
+    (tmp_path / "bad.py").write_text("parameters, cost, gradients = {'w': 1}, 3, 4")
+    code, out, err = call(cli.main, capsys, tmp_path / "good.py", tmp_path / "bad.py")
+    assert (code, out, err) == (2, "", f"command: {tmp_path}/bad.py: cost is a int; it has to be a function of parameters\n")
+
+
+def test_a_folder_with_a_gradcheck_of_its_own_does_not_hide_the_one_that_checks(capsys, tmp_path):
+    (tmp_path / "gradcheck.py").write_text("raise RuntimeError('the wrong one')")
+    (tmp_path / "mine.py").write_text("from gradcheck import Layers\n" + textwrap.dedent(PAIR))
+    assert call(cli.main, capsys, tmp_path / "mine.py")[0] == 0
+
+
+def test_a_cost_that_is_the_first_to_import_pytorch(tmp_path):
+    """Its generator is put back after each call, as those are that were there from the beginning."""
+    source = """
+        import numpy as np
+
+        parameters = {"w": np.arange(1.0, 6.0)}
+
+        def mask():
+            import torch
+            return torch.rand(5).numpy()
+
+        def cost(p):
+            return (mask() * p["w"] ** 2).sum()
+
+        def gradients(p):
+            return {"w": 2 * mask() * p["w"]}
+    """
+    (tmp_path / "mine.py").write_text(textwrap.dedent(source))
+    command = [sys.executable, "-m", "gradcheck", tmp_path / "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version(capsys):
+    assert call(cli.main, capsys, "--version") == (0, f"gradcheck {gradcheck.__version__}\n", "")

@@ -4,15 +4,18 @@ It stands in the wheel, so that programs that read results can validate them wit
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import gradcheck
-from gradcheck.result import RunResult
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # also where this is run as a script
 
-FILE = Path(gradcheck.__file__).parent / "report" / "schema.json"
+from gradcheck.result import RunResult  # noqa: E402
+
+FILE = ROOT / "gradcheck" / "report" / "schema.json"
 
 
 def schema_of_results() -> dict[str, Any]:

@@ -41,6 +41,18 @@ class Chain:
     of the ReLU; it may overwrite S.
     `loss(logits, rows) -> share of the mean loss`, of those images that the logits (..., rows, K) belong to.
     All take a leading axis and complex arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> chain = Chain(
+        ...     parameters={"W1": np.eye(2), "b1": np.zeros(2)},
+        ...     X=np.ones((3, 2)),
+        ...     linear=lambda A, W, b, out: np.add(np.matmul(A, W.swapaxes(-1, -2), out=out), b, out=out),
+        ...     activate=lambda S, gamma, beta: (np.maximum(S, 0), S > 0),
+        ...     loss=lambda logits, rows: (logits**2).sum(axis=(-2, -1)) / 3,
+        ... )
+        >>> chain.losses("b1", np.array([0, 1]), step=1.0)[0]  # the loss with 1 added to each bias
+        array([5., 5.])
     """
 
     parameters: dict[str, Array]

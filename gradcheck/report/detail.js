@@ -29,7 +29,7 @@ function found(tensor, verdict) {
 function worstEntries(tensor) {
   const oracles = Object.entries(tensor.oracles);
   if (!oracles.length) return [nothing("No oracle was asked.")];
-  const columns = ["oracle", "entry", "claimed", "oracle says", "relative error", "allowed"];
+  const columns = ["oracle", "entry", "claimed", "reference", "relative error", "allowed"];
   const value = (number) => element("span", { class: "value" }, number === null ? "not finite" : readable(number, 16));
   return [smallTable("Worst entry for each oracle", columns, oracles.map(([oracle, { worst }]) => [
     oracle.replace("-", " "), indexed(worst.index), value(worst.claimed), value(worst.reference),

@@ -14,6 +14,12 @@ Tensors = dict[str, torch.Tensor]
 
 def pair_of_function(function: type[torch.autograd.Function], inputs: dict[str, Any], seed: int) -> Pair:
     """See `gradcheck.of_function`."""
+    if not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
+        raise UserError(f"of_function({function!r}, ...): it has to be a class, a subclass of torch.autograd.Function")
+    if not isinstance(inputs, dict):
+        raise UserError(
+            f"of_function({function.__name__}, ...): inputs is a {type(inputs).__name__}; it has to be a dict by name"
+        )
     called = FunctionAtInputs(function, inputs, seed)
     pair = Pair(called.parameters, called.cost, called.gradients, called.reference)
     return pair if differentiable(called.reference, called.parameters) else pair._replace(reference=None)

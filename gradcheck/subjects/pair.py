@@ -1,4 +1,4 @@
-"""Anyone's pair: parameters, a cost, and the gradient that is claimed for it, in NumPy or PyTorch.
+"""A pair: parameters with a cost, and the gradient that is claimed for it, in NumPy or PyTorch.
 
 `Pair` holds the functions as they were given; `Calls` calls them with arrays, the same random numbers each time.
 """
@@ -27,6 +27,12 @@ class Pair(NamedTuple):
     `gradients(parameters)` a dict of the same names and shapes. Both get a dict like `parameters`; `cost` also gets float64
     and, where it takes them, complex128 arrays. `reference(parameters)` is optional: the same cost in PyTorch, from a dict of
     float64 tensors to a scalar that autograd differentiates. `layers`, a `Layers`, is optional.
+
+    Example:
+        >>> import numpy as np
+        >>> pair = Pair({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), lambda p: {"w": 2 * p["w"]})
+        >>> check(*pair).verdict
+        'pass'
     """
 
     parameters: dict[str, Any]

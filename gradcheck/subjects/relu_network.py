@@ -19,6 +19,11 @@ from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
 from gradcheck.torch_if_there import torch_is_installed
 
+NO_AUTOGRAD = (
+    "NO AUTOGRAD: PyTorch is not installed; the complex step through the layers stands in for it, and the diagnosis knows "
+    "nothing of what flows through them"
+)
+
 # Entries of each tensor at which the layers are compared with the pair's own cost.
 SAMPLE = 3
 
@@ -92,7 +97,7 @@ class LayeredSubject(NetworkSubject):
         self.derive = PairOracles(calls, self.rng, notes=[])
         if not self.has_reference:
             self.oracles = ENTRYWISE[1:]
-            self.notes.append("NO AUTOGRAD: PyTorch is not installed; the complex step through the layers stands in for it")
+            self.notes.append(NO_AUTOGRAD)
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
         """Also compares the layers with the cost itself, by plain differences at a few entries."""

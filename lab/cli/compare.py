@@ -1,4 +1,4 @@
-"""compare.py: the networks of the course with their twins, or anyone's pairs, are checked."""
+"""compare.py: the networks of the course with their twins, or pairs of cost and gradient, are checked."""
 
 import argparse
 import shlex

@@ -53,7 +53,7 @@ class Worker:
         jobs = [Job(each.key, each.point, distributions) for each in trainings]
 
         def train(keys: list[str]) -> list[Outcome]:
-            return self._train_together([settings[key] for key in keys])
+            return self._train_stack([settings[key] for key in keys])
 
         self._work(self.search.board, jobs, self.most, lambda key: stacking_key(settings[key]), train)
 
@@ -100,7 +100,7 @@ class Worker:
                     board.release(claimed.values())
                     raise
 
-    def _train_together(self, candidates: list[Settings]) -> list[Outcome]:
+    def _train_stack(self, candidates: list[Settings]) -> list[Outcome]:
         """The outcome of each of the settings, which have one stacking key. Raises Stopped."""
         training = StackedTraining(candidates, self.device)
         if self._data is None:
