@@ -14,7 +14,7 @@ import torch
 from benchmarks.example_bugs import WORDS, ExampleBug
 from benchmarks.peers import Peers, network_cost
 from benchmarks.planting import Bug
-from gradcheck import check_pair, load_pair
+from gradcheck import check, load_pair
 from gradcheck.result import NetworkResult
 from lab import twins
 from lab.data import datasets
@@ -83,7 +83,7 @@ class ExamplePlace:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             file = Path(folder, self.path.name)
             file.write_text(bug.source if bug else self.path.read_text())
-            found = check_pair(load_pair(file), name=file.stem).as_json()
+            found = check(*load_pair(file), name=file.stem).as_json()
         gradients = (bug or self.module).gradients(self._as_in_example(self.peers.parameters))
         return found, self.peers.judge({name: np.array(gradient) for name, gradient in gradients.items()})
 
