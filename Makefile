@@ -8,7 +8,7 @@ verify: .venv/installed
 	.venv/bin/python compare.py
 
 test: .venv/installed
-	.venv/bin/python -m pytest -q -n auto
+	.venv/bin/python -m pytest -q -n auto --dist worksteal
 
 lint: .venv/installed
 	.venv/bin/ruff check .

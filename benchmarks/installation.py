@@ -123,7 +123,7 @@ def write_project(folder: Path) -> None:
     (folder / "mine.py").write_text(PAIR)
     bug = next(bug for bug in BUGS if bug.example == "custom_function" and bug.cause == "sign")
     (folder / "function_wrong.py").write_text(bug.source)
-    for example in ("report_000", "custom_function", "layer_norm"):
+    for example in ("student_two_layer", "custom_function", "layer_norm"):
         shutil.copy(ROOT / f"examples/{example}.py", folder)
 
 
@@ -157,8 +157,8 @@ def a_pair_is_verified(environment: Environment, project: Path) -> None:
 
 
 def layers_find_the_bug(environment: Environment, project: Path) -> None:
-    done = environment.run("gradcheck", "report_000.py", cwd=project)
-    expect(done, 1, "560 of 154,160 entries verified", "fail: report_000 W1, 153,600 of 153,600 entries")
+    done = environment.run("gradcheck", "student_two_layer.py", cwd=project)
+    expect(done, 1, "130 of 622 entries verified", "fail: student_two_layer W1, 480 of 480 entries")
 
 
 def tensors_are_verified(environment: Environment, project: Path) -> None:
@@ -169,6 +169,8 @@ def tensors_are_verified(environment: Environment, project: Path) -> None:
 def of_function_names_the_bug(environment: Environment, project: Path) -> None:
     expect(environment.run("gradcheck", "function_wrong.py", cwd=project), 1, "V: it is multiplied by -1")
 
+
+TWO_LAYERS = (ROOT / "examples/student_two_layer.py").read_text()
 
 # Pairs in NumPy that are checked with PyTorch and without: right ones, wrong ones, with layers, with a reference that imports
 # PyTorch only where it is asked.
@@ -184,9 +186,9 @@ def reference(p):
     r = torch.as_tensor(networks.X) @ p["w"] + p["b"]
     return (r**2).sum()
 """,
-    "layers_right": (ROOT / "examples/report_000.py").read_text().replace("LAMBDA * W1", "2 * LAMBDA * W1"),
-    "layers_wrong": (ROOT / "examples/report_000.py").read_text(),
-    "layers_of_another_cost": (ROOT / "examples/report_000.py").read_text().replace("return loss +", "return 1.0 + loss +"),
+    "layers_wrong": TWO_LAYERS,
+    "layers_right": TWO_LAYERS.replace("G * (G > 0)", "G * (h > 0)"),
+    "layers_of_another_cost": TWO_LAYERS.replace("G * (G > 0)", "G * (h > 0)").replace("return loss +", "return 1.0 + loss +"),
 }
 
 

@@ -66,5 +66,6 @@ def test_requirements_name_what_is_imported():
     folders = [ROOT / name for name in ("gradcheck", "manual", "models", "lab", "benchmarks", "examples", "tests")]
     ours = {path.stem for path in [*folders, *ROOT.glob("*.py"), *(ROOT / "tests").glob("*.py")]}
     names = imported(*folders, *ROOT.glob("*.py")) - ours - {"cupy"}  # CuPy is for a GPU
-    needed = {packages_distributions()[name][0].lower() for name in names}
+    distribution_of = packages_distributions()
+    needed = {distribution_of[name][0].lower() for name in names}
     assert needed <= distributions((ROOT / "requirements.txt").read_text().splitlines())
