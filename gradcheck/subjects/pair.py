@@ -59,6 +59,7 @@ class Calls:
         self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
         self.changed_by_gradients: set[str] = set()
         self.has_reference = pair.reference is not None and torch_is_installed()
+        self.torch = imported_torch()
         self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
 
     def guarded(self) -> dict[str, Array]:
@@ -184,11 +185,11 @@ class Calls:
         finally:
             for state, put_back in self.states.values():
                 put_back(state)
-        appeared = generators().keys() - self.states.keys()
-        if not appeared:
+        if imported_torch() is self.torch:
             return value
         # The function was the first to import PyTorch. What it drew there can't be drawn again: the next call is the first.
-        self.states |= {name: found for name, found in generators().items() if name in appeared}
+        self.torch = imported_torch()
+        self.states = generators() | self.states
         return self.called(function, argument)
 
 
