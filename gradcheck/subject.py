@@ -94,11 +94,13 @@ class Twin(Protocol):
     `cost_and_gradients` computes in training mode at X (n, d), y (n,), with one lambda a layer, and may change nothing.
     """
 
-    def state(self) -> dict[str, Array]: ...
+    def state(self) -> dict[str, Array]:
+        """A copy of parameters and statistics, by name."""
 
-    def load_state(self, state: dict[str, Array]) -> None: ...
+    def load_state(self, state: dict[str, Array]) -> None:
+        """Copies parameters and statistics, by name. Raises UserError where a name or shape is not the network's."""
 
-    def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients: ...
+    def cost_and_gradients(self, X: Any, y: Any, lam: Any) -> CostAndGradients: ...
 
 
 class ClaimedTwin(Twin, Protocol):

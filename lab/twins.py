@@ -10,8 +10,7 @@ import numpy as np
 
 import manual
 from gradcheck.arrays import Array
-from gradcheck.per_layer import Lambda
-from gradcheck.subject import CostAndGradients
+from gradcheck.subject import Twin
 from networks import Evaluation, Network
 
 if TYPE_CHECKING:
@@ -40,23 +39,14 @@ class OnDevice(Protocol):
         """Those `rows` (n,) of X and y, with the images where `flipped` (n,) is true mirrored. The next call may reuse X."""
 
 
-class TrainingTwin(OnDevice, Protocol):
-    """One network with its state, by hand or in PyTorch, as training asks for it. X is (n, d), y is (n,)."""
-
-    def state(self) -> State:
-        """A copy of parameters and statistics."""
-
-    def load_state(self, state: Mapping[str, Array]) -> None:
-        """Copies parameters and statistics. Raises UserError where a name or shape is not the network's."""
+class TrainingTwin(OnDevice, Twin, Protocol):
+    """A twin that can also be trained. X is (n, d), y is (n,)."""
 
     def forward(self, X: DeviceArray, training: bool = False) -> DeviceArray:
         """Logits (n, K). In training mode batch norm uses the batch X and moves its running statistics."""
 
     def activations(self, X: DeviceArray) -> list[DeviceArray]:
         """The output A (n, m) of each hidden layer, and the logits (n, K), in evaluation mode."""
-
-    def cost_and_gradients(self, X: DeviceArray, y: DeviceArray, lam: Lambda) -> CostAndGradients:
-        """Cost and gradient in training mode; changes no parameter and no statistic."""
 
     def train_step(self, X: DeviceArray, y: DeviceArray, lam: Sequence[float], lr: float) -> tuple[float, float]:
         """One update in place, in training mode; one lambda a layer. Returns loss and cost before it."""
