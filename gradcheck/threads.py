@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from functools import cache
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,11 +20,18 @@ Result = TypeVar("Result")
 
 def one_blas_thread() -> AbstractContextManager:
     """Inside, BLAS computes in one thread, where threadpoolctl is installed; where it is not, in as many as BLAS chooses."""
+    limits = blas_threads(with_torch=imported_torch() is not None)
+    return limits.limit(limits=1, user_api="blas") if limits else contextlib.nullcontext()
+
+
+@cache
+def blas_threads(with_torch: bool) -> Any:
+    """What sets the threads of the BLAS libraries that are loaded, or None. To find them takes long; PyTorch brings more."""
     try:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import ThreadpoolController
     except ImportError:
-        return contextlib.nullcontext()
-    return threadpool_limits(1, user_api="blas")
+        return None
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -44,10 +53,16 @@ def in_threads(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> 
     """`function(piece)` for all pieces, in order, on every core; meanwhile BLAS gets one thread in each."""
     keep_freed_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    remaining = iter(pieces)
+    ahead = list(islice(remaining, 2))
+    if len(ahead) < 2:  # a pool of threads would cost more than a small network takes
+        with one_blas_thread():
+            yield from map(function, ahead)
+        return
     with one_blas_thread(), ThreadPoolExecutor(cores) as pool:
         # A few pieces ahead of the reader: of large networks there are hundreds of thousands.
         waiting: deque[Future[Result]] = deque()
-        for piece in pieces:
+        for piece in chain(ahead, remaining):
             if len(waiting) == 2 * cores:
                 yield waiting.popleft().result()
             waiting.append(pool.submit(function, piece))
