@@ -22,7 +22,7 @@ from lab.cli import search
 from lab.data.parts import Data, Part
 from lab.output import search_folder
 from lab.searching import heartbeat
-from lab.searching.board import Board, Job, Outcome
+from lab.searching.board import Board, Job, JobOutcome
 from lab.searching.plan import SAMPLERS
 from lab.searching.points import coarse_points, fine_points
 from lab.searching.ranking import Candidate, noise, ranked, within_noise
@@ -259,7 +259,7 @@ def test_jobs_posted_twice_are_done_once(storage, monkeypatch):
     assert first.keys() | second.keys() == KEYS
     for board, claimed in ((one, first), (other, second)):
         for name, trial_id in claimed.items():
-            board.finish(trial_id, Outcome(0.5, {"by": name}))
+            board.finish(trial_id, JobOutcome(0.5, {"by": name}))
     assert one.results() == {name: {"by": name} for name in KEYS}
     one.post(JOBS)
     assert one.claim(KEYS, 8, lambda key: 0) == {}
@@ -285,8 +285,8 @@ def test_a_silent_worker_loses_its_jobs_and_its_result_comes_too_late(storage, m
     one.post(JOBS)
     again = one.claim(KEYS, 8, lambda key: 0)
     assert again.keys() == KEYS
-    other.finish(lost["job-0"], Outcome(0.1, {"by": "other"}))
-    one.finish(again["job-0"], Outcome(0.2, {"by": "one"}))
+    other.finish(lost["job-0"], JobOutcome(0.1, {"by": "other"}))
+    one.finish(again["job-0"], JobOutcome(0.2, {"by": "one"}))
     assert one.results() == {"job-0": {"by": "one"}}
 
 

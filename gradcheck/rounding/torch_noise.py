@@ -49,7 +49,7 @@ class RoundingNoise(OperatorMode):
         out = operator(*arguments, **keywords)
         if operator in PRODUCTS and self.unit and out.is_floating_point():
             A, B = (arguments[place] for place in PRODUCTS[operator])
-            out = out + 2 * self.unit * self.signs(out) * drift(A, B)
+            out = out + 2 * self.unit * self.signs(out) * partial_sum_error(A, B)
         if operator is RELU:
             self.patterns.append(out > 0)
         self.patterns += [tensor for tensor in tensors_of(out) if holds_choices(tensor)]
@@ -94,7 +94,7 @@ def partial_sums(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     return moved.flatten(-len(dims)).cumsum(-1).reshape(moved.shape).movedim(last, dims)
 
 
-def drift(A: Tensor, B: Tensor) -> Tensor:
+def partial_sum_error(A: Tensor, B: Tensor) -> Tensor:
     """How far, in units, the roundings of its partial sums take each entry of A (..., n, k) times B (..., k, m): (..., n, m).
 
     Partial sums that grow evenly to S and are rounded at random move it by sqrt(k / 3) |S|. Where the terms have mixed signs

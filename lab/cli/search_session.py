@@ -17,7 +17,7 @@ from lab.searching.options import SearchOptions
 from lab.searching.plan import SearchPlan
 from lab.searching.search import Search
 from lab.searching.storage import open_storage
-from lab.searching.worker import Stopped, Worker
+from lab.searching.worker import SearchWorker, Stopped
 from lab.training.run import load_images, resolve_settings, verify_first_batch
 from lab.training.run_folder import RunFolder
 from lab.training.settings import device_of
@@ -39,7 +39,7 @@ def run_search(options: SearchOptions, command: str) -> int:
             if not search.finished and not check_gradient(plan, images, device):
                 print(f"{plan.base.network.name} is not searched: its gradient is wrong", file=sys.stderr)
                 return EXIT_CODES["fail"]
-            worker = Worker(search, images, device, options.together, stopped, display.report)
+            worker = SearchWorker(search, images, device, options.together, stopped, display.report)
             final = work(worker, display, options.out, command)
     except Stopped:
         print(f"stopped; every finished candidate is kept; go on with: {command}", file=sys.stderr)
@@ -58,7 +58,7 @@ def check_gradient(plan: SearchPlan, images: Data, device: str) -> bool:
     return verified(settings, lambda advance: verify_first_batch(settings, state, images, device, advance))
 
 
-def work(worker: Worker, display: Display, folder: Path, command: str) -> dict[str, Any] | None:
+def work(worker: SearchWorker, display: Display, folder: Path, command: str) -> dict[str, Any] | None:
     """Works on the search until it is finished. Returns what its last training ended with, if it has one. Raises Stopped."""
     search = worker.search
     with display.live:

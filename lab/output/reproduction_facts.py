@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lab.output.reproduction import number_rows
 from lab.reports.catalogue import Catalogue
-from lab.reports.result_forms import ExperimentForm, Run
+from lab.reports.result_forms import ExperimentForm, FinishedRun
 from lab.reports.verdicts import ClaimResult, claim_results
 
 TWINS = {"manual": "NumPy", "torch": "PyTorch"}
@@ -32,7 +32,7 @@ def claim_sentence(result: ClaimResult) -> str:
     return f"{'Holds' if result.holds else 'DOES NOT HOLD'}: {result.title} (apart by {spreads} points)."
 
 
-def time_sentence(runs: Sequence[Run]) -> str:
+def time_sentence(runs: Sequence[FinishedRun]) -> str:
     """How many different runs there are, and how long they took: experiments of equal settings share a run."""
     different = {json.dumps([run["settings"], run["implementation"]]): run for run in runs}
     seconds: dict[str, float] = defaultdict(float)

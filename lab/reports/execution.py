@@ -11,7 +11,7 @@ from lab.reports.pool import run_tasks
 from lab.reports.provenance import commit, environment
 from lab.reports.reproduction import MOST_PROCESSES, Reproduction
 from lab.reports.request import RunKey
-from lab.reports.result_forms import Outcome, Run
+from lab.reports.result_forms import FinishedRun, TaskOutcome
 from lab.reports.task import Task
 from lab.reports.training_task import make_training_tasks
 from lab.training.settings import Settings
@@ -81,7 +81,7 @@ class Execution:
         if self.reproduction.is_whole and not self.reproduction.experiments_remaining:
             shutil.rmtree(self.unfinished, ignore_errors=True)
 
-    def _run(self, name: str, key: RunKey, outcome: Outcome) -> Run:
+    def _run(self, name: str, key: RunKey, outcome: TaskOutcome) -> FinishedRun:
         """The finished run as its JSON has it."""
         reproduction, request = self.reproduction, self.reproduction.request
         run_form = {
@@ -91,4 +91,4 @@ class Execution:
             "settings": request.identity(reproduction.remaining[name][key], key.seed),
             "command": request.command(reproduction.experiments[name], key),
         }
-        return cast(Run, {**run_form, **outcome, **self.provenance})
+        return cast(FinishedRun, {**run_form, **outcome, **self.provenance})

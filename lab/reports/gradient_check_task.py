@@ -14,7 +14,7 @@ from lab.data.parts import Data
 from lab.network_check import check_network
 from lab.reports.gradient_check import GradientCheck
 from lab.reports.measures import MEASURES
-from lab.reports.result_forms import GradientCheckOutcome, Outcome
+from lab.reports.result_forms import GradientCheckOutcome, TaskOutcome
 from lab.reports.task import Worker
 from manual import passes
 from networks import NAMED, initial_state
@@ -36,7 +36,7 @@ class GradientCheckTask:
     def __str__(self) -> str:
         return "gradient check"
 
-    def __call__(self, worker: Worker) -> list[Outcome] | None:
+    def __call__(self, worker: Worker) -> list[TaskOutcome] | None:
         """See `Task`. Raises UserError."""
         started = time.perf_counter()
         images = datasets.load(self.data, self.data_dir, seed=self.seed)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from gradcheck.errors import UserError
-from lab.reports.result_forms import Outcome
+from lab.reports.result_forms import TaskOutcome
 from lab.reports.task import Task, Worker
 
 # Seconds between two looks at whether the user has stopped the work.
@@ -26,13 +26,13 @@ PATIENCE = 0.2
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-Done = tuple[Task, list[Outcome] | None]
+Done = tuple[Task, list[TaskOutcome] | None]
 
 
 class End(NamedTuple):
     """How a task ended in another process: with outcomes, with None where it was stopped, or with an exception."""
 
-    outcomes: list[Outcome] | None = None
+    outcomes: list[TaskOutcome] | None = None
     error: Exception | None = None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gradcheck.errors import UserError
 from lab.reports.catalogue import Catalogue, Experiment, RunSettings
 from lab.reports.request import Request, RunKey
-from lab.reports.result_forms import Run
+from lab.reports.result_forms import FinishedRun
 from lab.reports.results import Results
 
 # More processes than this are not started unless they are asked for.
@@ -29,7 +29,7 @@ class Reproduction:
             self.remaining[name] = {key: settings for key, settings in runs.items() if key not in finished}
         self.changed = False
 
-    def _accepted_runs(self, name: str) -> dict[RunKey, Run]:
+    def _accepted_runs(self, name: str) -> dict[RunKey, FinishedRun]:
         """The finished runs of an experiment that are what it says today. Raises UserError."""
         runs = self.results.runs(name)
         other_images = {run["settings"]["data"] for run in runs.values()} - {self.request.data}
@@ -62,7 +62,7 @@ class Reproduction:
             if runs:
                 self._write(name, runs)
 
-    def keep(self, name: str, key: RunKey, run: Run) -> None:
+    def keep(self, name: str, key: RunKey, run: FinishedRun) -> None:
         """Writes a finished run, in place of runs that are no longer what the experiment says.
 
         Of its weights, those alone are kept that a figure shows.
@@ -72,6 +72,6 @@ class Reproduction:
         del self.remaining[name][key]
         self._write(name, self._accepted_runs(name) | {key: run})
 
-    def _write(self, name: str, runs: dict[RunKey, Run]) -> None:
+    def _write(self, name: str, runs: dict[RunKey, FinishedRun]) -> None:
         if self.results.write(self.experiments[name], runs):
             self.changed = True

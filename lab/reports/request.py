@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lab.reports.catalogue import Experiment, RunSettings
 from lab.reports.gradient_check import GradientCheck
-from lab.reports.result_forms import Run
+from lab.reports.result_forms import FinishedRun
 from lab.training.settings import Settings
 
 # A gradient check of a quick pass takes so many pixels of each image.
@@ -61,7 +61,7 @@ class Request:
         settings = replace(settings, data=self.data, data_dir=self.data_dir, device=self.device)
         return quick_settings(settings) if self.quick else settings
 
-    def accepts(self, experiment: Experiment, key: RunKey, run: Run) -> bool:
+    def accepts(self, experiment: Experiment, key: RunKey, run: FinishedRun) -> bool:
         """Whether a finished run is what the experiment says today, so that it need not run again."""
         if key.column not in experiment.columns:
             return False

@@ -97,8 +97,8 @@ class GradientCheckRun(RunForm, GradientCheckOutcome):
     """A finished gradient check."""
 
 
-Outcome = TrainingOutcome | GradientCheckOutcome
-Run = TrainingRun | GradientCheckRun
+TaskOutcome = TrainingOutcome | GradientCheckOutcome
+FinishedRun = TrainingRun | GradientCheckRun
 
 
 class ExperimentDescription(TypedDict):
@@ -116,4 +116,4 @@ class ExperimentDescription(TypedDict):
 class ExperimentForm(ExperimentDescription):
     """A whole file: what the experiment is, and its runs."""
 
-    runs: list[Run]
+    runs: list[FinishedRun]

@@ -8,7 +8,7 @@ from gradcheck.errors import UserError, one_line
 from gradcheck.report.files import make_folder, write_bytes
 from lab.reports.catalogue import Experiment
 from lab.reports.request import RunKey
-from lab.reports.result_forms import ExperimentForm, Run
+from lab.reports.result_forms import ExperimentForm, FinishedRun
 
 
 class Results:
@@ -34,13 +34,13 @@ class Results:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} can't be read: {one_line(error)}; delete it, and run again to make a new one") from error
 
-    def runs(self, name: str) -> dict[RunKey, Run]:
+    def runs(self, name: str) -> dict[RunKey, FinishedRun]:
         """The finished runs of an experiment. Raises UserError."""
         content = self.read(name)
         runs = [] if content is None else content["runs"]
         return {RunKey(run["column"], run["implementation"], run["seed"]): run for run in runs}
 
-    def write(self, experiment: Experiment, runs: Mapping[RunKey, Run]) -> bool:
+    def write(self, experiment: Experiment, runs: Mapping[RunKey, FinishedRun]) -> bool:
         """Writes the experiment as it is described now, with those of `runs` whose column it still has.
 
         Returns whether that changed anything. Raises UserError.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gradcheck.result import NetworkResult
-from lab.reports.result_forms import Outcome
+from lab.reports.result_forms import TaskOutcome
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Task(Protocol):
         """Where it computes: "cpu" or "cuda"."""
         ...
 
-    def __call__(self, worker: Worker) -> list[Outcome] | None:
+    def __call__(self, worker: Worker) -> list[TaskOutcome] | None:
         """Does it: one outcome for each of its runs, or None where it was stopped before its end."""
         ...
 

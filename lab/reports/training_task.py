@@ -15,7 +15,7 @@ from gradcheck.errors import UserError
 from gradcheck.report.files import make_folder
 from lab import twins
 from lab.data.parts import PARTS, Data
-from lab.reports.result_forms import MeasureColumns, Outcome, Rows, TrainingOutcome
+from lab.reports.result_forms import MeasureColumns, Rows, TaskOutcome, TrainingOutcome
 from lab.reports.task import Worker, WrongGradient
 from lab.training import checkpoint
 from lab.training.checkpoint import StackCheckpoint
@@ -62,7 +62,7 @@ class TrainingTask:
         first = self.trainings[0]
         return f"{first.network.name} {first.implementation}, {len(self.trainings)} at once"
 
-    def __call__(self, worker: Worker) -> list[Outcome] | None:
+    def __call__(self, worker: Worker) -> list[TaskOutcome] | None:
         """See `Task`. Raises WrongGradient before anything is trained whose gradient is wrong, and UserError."""
         images = images_of(self.trainings[0])
         candidates = [resolve_settings(settings, images) for settings in self.trainings]

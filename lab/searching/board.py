@@ -33,7 +33,7 @@ class Job(NamedTuple):
     distributions: dict[str, BaseDistribution]
 
 
-class Outcome(NamedTuple):
+class JobOutcome(NamedTuple):
     """What a job ended with: the accuracy that ranks it, None if it diverged, and the whole result, a dict for JSON."""
 
     accuracy: float | None
@@ -129,7 +129,7 @@ class Board:
                     self.storage.set_trial_user_attr(id_of(trial), "worker", self.worker)
         return claimed
 
-    def finish(self, trial_id: int, outcome: Outcome) -> None:
+    def finish(self, trial_id: int, outcome: JobOutcome) -> None:
         """Keeps the outcome of a claimed job, unless another worker has taken the job since."""
         state = TrialState.PRUNED if outcome.accuracy is None else TrialState.COMPLETE
         values = None if outcome.accuracy is None else [outcome.accuracy]

@@ -13,7 +13,7 @@ from lab.searching.space import Point
 from lab.training.settings import Settings
 
 
-class Training(NamedTuple):
+class CandidateTraining(NamedTuple):
     """A training of a stage: the key of its job, its point, and what both mean for a run."""
 
     key: str
@@ -70,10 +70,10 @@ class Search:
         """The best of the finished candidates, None where there is none that did not diverge."""
         return next((each for each in ranked(self.known_candidates()) if each.mean is not None), None)
 
-    def trainings(self, stage: str) -> list[Training]:
+    def trainings(self, stage: str) -> list[CandidateTraining]:
         """All trainings of a stage: each of its points with each seed."""
         return [
-            Training(job_key(stage, k, seed), point, self.plan.settings_at(point, seed))
+            CandidateTraining(job_key(stage, k, seed), point, self.plan.settings_at(point, seed))
             for k, point in enumerate(self.points(stage))
             for seed in range(self.plan.seeds)
         ]

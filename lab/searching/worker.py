@@ -6,7 +6,7 @@ from typing import Any
 
 from gradcheck.errors import UserError
 from lab.data.parts import Data
-from lab.searching.board import Board, Job, Outcome
+from lab.searching.board import Board, Job, JobOutcome
 from lab.searching.points import distribution
 from lab.searching.search import Search
 from lab.searching.space import Point
@@ -25,7 +25,7 @@ class Stopped(Exception):
     """The worker was told to stop; the jobs that it had claimed are released."""
 
 
-class Worker:
+class SearchWorker:
     """The share that this process takes of `search`: up to `most` trainings at once, at `images` on `device`.
 
     `stopped()` is asked after every update: once it is true, the jobs at hand are released and Stopped is raised.
@@ -52,7 +52,7 @@ class Worker:
         distributions = {each.name: distribution(each, each.low, each.high) for each in self.search.plan.space}
         jobs = [Job(each.key, each.point, distributions) for each in trainings]
 
-        def train(keys: list[str]) -> list[Outcome]:
+        def train(keys: list[str]) -> list[JobOutcome]:
             return self._train_stack([settings[key] for key in keys])
 
         self._work(self.search.board, jobs, self.most, lambda key: stacking_key(settings[key]), train)
@@ -75,7 +75,7 @@ class Worker:
         jobs: list[Job],
         most: int,
         group: Callable[[str], Hashable],
-        train: Callable[[list[str]], list[Outcome]],
+        train: Callable[[list[str]], list[JobOutcome]],
     ) -> None:
         """Claims jobs, up to `most` of one group, and keeps what `train(keys)` returns for them, until all are finished.
 
@@ -100,7 +100,7 @@ class Worker:
                     board.release(claimed.values())
                     raise
 
-    def _train_stack(self, candidates: list[Settings]) -> list[Outcome]:
+    def _train_stack(self, candidates: list[Settings]) -> list[JobOutcome]:
         """The outcome of each of the settings, which have one stacking key. Raises Stopped."""
         training = StackedTraining(candidates, self.device)
         if self._data is None:
@@ -113,9 +113,9 @@ class Worker:
             pass
         if not training.ended:
             raise Stopped
-        return [Outcome(result["val"] and result["val"]["accuracy"], result) for result in training.results()]
+        return [JobOutcome(result["val"] and result["val"]["accuracy"], result) for result in training.results()]
 
-    def _train_final(self, settings: Settings, images: Data, folder: RunFolder) -> Outcome:
+    def _train_final(self, settings: Settings, images: Data, folder: RunFolder) -> JobOutcome:
         """The outcome of the last training, which goes on where it stopped. Raises Stopped; UserError where it can't be run."""
         if not folder.config.exists():
             folder.write_settings(settings)
@@ -127,8 +127,8 @@ class Worker:
                 for _ in run.train(lambda lr, loss: self.report("the winner is training"), self.stopped):
                     pass
             except Diverged as diverged:
-                return Outcome(None, {"diverged": str(diverged)})
+                return JobOutcome(None, {"diverged": str(diverged)})
         result = folder.read_result()
         if not result:
             raise Stopped
-        return Outcome(result["test"]["accuracy"], result)
+        return JobOutcome(result["test"]["accuracy"], result)
