@@ -98,7 +98,7 @@ def results_folder(options: argparse.Namespace) -> str:
 
 
 def train(reproduction: Reproduction, jobs: int | None) -> bool:
-    """Does what is not finished, with a progress bar, or a line a task where nobody watches. Returns whether all is done.
+    """Does what is not finished, with a progress bar, or where there is no terminal with a line a task. Returns whether all is done.
 
     Raises WrongGradient and UserError.
     """

@@ -50,7 +50,7 @@ class Watch:
         self._last: dict[int, tuple[int | None, float]] = {}  # by trial: the beat, and since when it has been that
 
     def is_lost(self, trial: int, sign: dict[str, Any] | None) -> bool:
-        """Whether the worker that holds the trial of that number is lost; `sign` is its last sign of life, None without any."""
+        """Whether the worker that holds the trial of that number is lost; `sign` is its last heartbeat, None without any."""
         if sign and process_is_gone(sign):
             return True
         beat, now = sign["beat"] if sign else None, time.monotonic()
@@ -62,7 +62,7 @@ class Watch:
 
 
 def attribute(worker: str) -> str:
-    """The name under which the study keeps the sign of life of a worker."""
+    """The name under which the study keeps the heartbeat of a worker."""
     return f"worker:{worker}"
 
 
@@ -78,7 +78,7 @@ def process_space() -> str | None:
 
 
 def process_is_gone(sign: dict[str, Any]) -> bool:
-    """Whether the process that gave this sign of life ran on this machine and has ended."""
+    """Whether the process that gave this heartbeat ran on this machine and has ended."""
     if not sign["where"] or sign["where"] != process_space():
         return False
     try:
