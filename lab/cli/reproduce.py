@@ -98,7 +98,9 @@ def results_folder(options: argparse.Namespace) -> str:
 
 
 def train(reproduction: Reproduction, jobs: int | None) -> bool:
-    """Does what is not finished, with a progress bar, or where there is no terminal with a line a task. Returns whether all is done.
+    """Does what is not finished, with a progress bar, or with a line a task where there is no terminal.
+
+    Returns whether all is done.
 
     Raises WrongGradient and UserError.
     """
