@@ -105,7 +105,7 @@ def test_a_reference_whose_backward_raises_is_one_line():
 @pytest.mark.parametrize("ones", [np.ones(3), torch.ones(3, dtype=torch.float64)], ids=["numpy", "torch"])
 def test_a_backward_that_raises_beside_the_parameters_leaves_them_undecided(ones):
     def picky(p):
-        if not (p["w"] == 1).all():
+        if float(p["w"][0]) != 1:
             raise ValueError("only at 1")
         return {"w": 2 * p["w"]}
 

@@ -345,7 +345,8 @@ def test_runs_that_switch_a_relu_do_not_count():
 
 def test_unknown_rounding_leaves_everything_undecided():
     def torn(inputs):
-        torch.relu(torch.tensor([1.0 if (inputs["x"] == 1).all() else -1.0]))
+        for _ in range(1 if (inputs["x"] == 1).all() else 2):
+            torch.ones(1) > 0
         return {"x": inputs["x"]}
 
     assert np.isposinf(rounding_uncertainty(torn, {"x": np.ones(2)}, "float64")["x"]).all()

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gradcheck.rounding.numpy_noise import Noise, Noisy, rounding_uncertainty_of_numpy
+from gradcheck.rounding.torch_noise import rounding_uncertainty
 
 rng = np.random.default_rng(0)
 A, B = rng.standard_normal((3, 4)), rng.standard_normal((4, 3))
@@ -106,6 +108,49 @@ CHOICES = {
 def test_a_run_that_makes_another_choice_is_drawn_again(name):
     x = {"x": np.array([1.0 + 2.0**-52, 1.0])}
     uncertainty = rounding_uncertainty_of_numpy(lambda p: {"x": CHOICES[name](p["x"])}, x, "float64")["x"]
+    assert (uncertainty < 1e-12).all()
+
+
+TIED = {
+    "closed on both sides": lambda x: np.where((x >= -3) & (x <= 3), x, 7.0),
+    "mask of a maximum": lambda x: (x == x.max()) * x,
+    "argmax among equals": lambda x: np.eye(4)[np.argmax(np.append(x, 3.0))] * 2,
+    "argsort among equals": lambda x: np.arange(3.0)[np.argsort(np.array([0, 1, 0]) * x, kind="stable")],
+    "floor": lambda x: np.floor(x * 1.0) * x,
+    "whole numbers": lambda x: np.arange(9.0)[(x + 3).astype(int)],
+    "round": lambda x: np.round(x - 0.5) * x,
+    "in place": lambda x: (lambda mask: np.logical_not(mask, out=mask) * x)(x >= 3),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_at_a_tie_rounding_is_that_of_the_piece_that_ran(name):
+    """Every second run beside these whole numbers would take another branch."""
+    x = {"x": np.array([-3.0, 3.0, 3.0])}
+    uncertainty = rounding_uncertainty_of_numpy(lambda p: {"x": TIED[name](p["x"])}, x, "float64")["x"]
+    assert (uncertainty < 1e-12).all()
+
+
+TIED_IN_TORCH = {
+    "relu6": torch.nn.functional.relu6,
+    "hardswish": torch.nn.functional.hardswish,
+    "clamp": lambda x: x.clamp(-3, 3),
+    "maximum": lambda x: torch.maximum(x, x.flip(0) * x.sign()),
+    "amax": lambda x: x.amax() * x,
+    "max": lambda x: x.max(dim=0).values * x,
+    "max pool": lambda x: torch.nn.functional.max_pool1d(x[None], 3),
+    "leaky": lambda x: torch.nn.functional.leaky_relu(x - 3),
+    "where": lambda x: torch.where((x >= -3) & (x <= 3), x * x, x),
+}
+
+
+@pytest.mark.parametrize("name", TIED_IN_TORCH)
+def test_at_a_tie_autograd_stays_on_the_piece_that_ran(name):
+    def gradient(p):
+        leaf = torch.tensor(p["x"]).requires_grad_()
+        return {"x": torch.autograd.grad(TIED_IN_TORCH[name](leaf).sum(), leaf)[0].numpy()}
+
+    uncertainty = rounding_uncertainty(gradient, {"x": np.array([-3.0, 3.0, 3.0])}, "float64")["x"]
     assert (uncertainty < 1e-12).all()
 
 

@@ -1,17 +1,21 @@
 """Stochastic arithmetic for NumPy code: arrays whose every operation rounds up or down at random (see `draws.py`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gradcheck.arrays import Array, Arrays
-from gradcheck.rounding.draws import Pattern, uncertainty_over_draws
+from gradcheck.rounding.draws import Choices, uncertainty_over_draws
 
 # These round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
 UNROUNDED = {np.maximum, np.minimum, np.fmax, np.fmin, np.negative, np.positive, np.absolute, np.copysign, np.conjugate}
-# These jump: a run in which one gives another number has taken another branch.
-DISCONTINUOUS = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside}
+# Their result is one of their inputs: which of them, a run is held to.
+SELECTING = {np.maximum, np.minimum, np.fmax, np.fmin}
+# These jump, and a run is held to their results.
+JUMPING = {np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside, np.floor_divide}
+JUMPING_FUNCTIONS: set[Callable[..., Any]] = {np.round, np.around, np.fix}
 # The functions that round and are not ufuncs.
 ROUNDED_FUNCTIONS: set[Callable[..., Any]] = {
     *(np.einsum, np.tensordot, np.dot, np.inner, np.outer, np.vdot, np.convolve, np.trace),
@@ -33,32 +37,36 @@ def rounding_uncertainty_of_numpy(
     """
     rng = np.random.default_rng(1)
 
-    def run(inputs: dict[str, Array], unit: float, noisy: bool = True) -> tuple[Arrays, Sequence[Pattern]]:
-        noise = Noise(unit, rng)
+    def run(inputs: dict[str, Array], unit: float, choices: Choices, noisy: bool = True) -> Arrays:
+        noise = Noise(unit, rng, choices)
         arrays = {name: array.astype(dtype) for name, array in inputs.items()}
         values = evaluate({name: noise.array(array) for name, array in arrays.items()} if noisy else arrays)
-        return {name: np.array(value, np.float64) for name, value in values.items()}, noise.patterns
+        return {name: np.array(value, np.float64) for name, value in values.items()}
 
     try:
         return uncertainty_over_draws(run, inputs, dtype)
     except Exception as error:
-        found = uncertainty_over_draws(lambda inputs, unit: run(inputs, unit, noisy=False), inputs, dtype)
+        found = uncertainty_over_draws(partial(run, noisy=False), inputs, dtype)
         fell_back(error)
         return found
 
 
 class Noise:
-    """One noisy run: its `unit` (0 takes note alone) and generator, and the `patterns` that its comparisons gave."""
+    """One noisy run: its `unit` (0 takes note of the choices alone), its generator, and its `choices`."""
 
-    def __init__(self, unit: float, rng: np.random.Generator) -> None:
+    def __init__(self, unit: float, rng: np.random.Generator, choices: Choices | None = None) -> None:
         self.unit, self.rng = unit, rng
-        self.patterns: list[Array] = []
+        self.choices = choices or Choices()
 
     def array(self, array: Array) -> "Noisy":
         """A Noisy copy of an array."""
         noisy = np.array(array).view(Noisy)
         noisy.noise = self
         return noisy
+
+    def chosen(self, own: Any) -> Array:
+        """What the run chooses where it would choose `own` by itself; the code under test may change its own in place."""
+        return np.array(self.choices(np.array(own)))
 
     def changed(self, result: Any, rounds: bool) -> Any:
         """What a function returned, with its floating arrays as Noisy ones, changed by one unit where the function `rounds`."""
@@ -68,8 +76,7 @@ class Noise:
             return result
         array = np.asarray(result)
         if array.dtype.kind in "biu":  # comparisons, and the indices of a maximum
-            self.patterns.append(array)
-            return array
+            return self.chosen(array)
         if array.dtype.kind not in "fc":
             return array
         if rounds and self.unit:
@@ -93,6 +100,7 @@ class Noisy(np.ndarray):
     argmin: Any = as_method(np.argmin)
     argsort: Any = as_method(np.argsort)
     nonzero: Any = as_method(np.nonzero)
+    round: Any = as_method(np.round)
 
     def __array_finalize__(self, parent: Any) -> None:
         self.noise = getattr(parent, "noise", None)
@@ -102,12 +110,13 @@ class Noisy(np.ndarray):
     ) -> Any:
         if out is not None:
             keywords["out"] = tuple(map(plain, out))
-        result = getattr(ufunc, method)(*map(plain, inputs), **keywords)
-        if ufunc in (np.maximum, np.minimum) and method == "__call__":
-            self.noise.patterns.append(result == plain(inputs[0]))
-        if ufunc in DISCONTINUOUS:
-            self.noise.patterns.append(result)
-        result = self.noise.changed(result, rounds=ufunc not in UNROUNDED | DISCONTINUOUS)
+        inputs = tuple(map(plain, inputs))
+        result = getattr(ufunc, method)(*inputs, **keywords)
+        if ufunc in SELECTING and method == "__call__":
+            result = np.where(self.noise.chosen(result == inputs[0]), *inputs)
+        if ufunc in JUMPING:
+            result = self.noise.chosen(result)
+        result = self.noise.changed(result, rounds=ufunc not in UNROUNDED | JUMPING)
         if out is None:
             return result
         for array, value in zip(out, result if len(out) > 1 else (result,), strict=True):
@@ -116,7 +125,14 @@ class Noisy(np.ndarray):
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         result = function(*with_plain_arrays(arguments), **with_plain_arrays(keywords))
+        if function in JUMPING_FUNCTIONS:
+            result = self.noise.chosen(result)
         return self.noise.changed(result, rounds=function in ROUNDED_FUNCTIONS)
+
+    def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
+        """As of any array; whole numbers and truth values are choices."""
+        array = plain(self).astype(dtype, *arguments, **keywords)
+        return self.noise.changed(array, rounds=False)
 
 
 def plain(value: Any) -> Any:

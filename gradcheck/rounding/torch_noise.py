@@ -1,13 +1,13 @@
 """Stochastic arithmetic for PyTorch code: a mode that rounds every result up or down at random (see `draws.py`)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from gradcheck.arrays import Array, Arrays
-from gradcheck.rounding.draws import Pattern, uncertainty_over_draws
-from gradcheck.rounding.torch_private import IN_PIECES, PRODUCTS, RELU, SUMS, Operator, OperatorMode, rounds
+from gradcheck.rounding.draws import Choices, uncertainty_over_draws
+from gradcheck.rounding.torch_private import IN_PIECES, PRODUCTS, SUMS, Operator, OperatorMode, jumps, makes_new, rounds
 
 Tensor = torch.Tensor
 
@@ -16,13 +16,13 @@ def rounding_uncertainty(evaluate: Callable[[dict[str, Array]], Arrays], inputs:
     """The uncertainty of each quantity that `evaluate(inputs)` returns, arrays by name, as arrays of their shapes.
 
     `evaluate` computes with PyTorch, in `dtype`, "float64" or "float32"; `inputs` are float64 arrays by name. Infinity says
-    that nothing is known: every run switched a ReLU, or a result was not finite.
+    that nothing is known: every run came by other branches, or a result was not finite.
     """
     generator = torch.Generator().manual_seed(0)
 
-    def run(inputs: dict[str, Array], unit: float) -> tuple[Arrays, Sequence[Pattern]]:
-        with RoundingNoise(unit, generator) as noise:
-            return evaluate(inputs), noise.patterns
+    def run(inputs: dict[str, Array], unit: float, choices: Choices) -> Arrays:
+        with RoundingNoise(unit, generator, choices):
+            return evaluate(inputs)
 
     return uncertainty_over_draws(run, inputs, dtype)
 
@@ -30,14 +30,13 @@ def rounding_uncertainty(evaluate: Callable[[dict[str, Array]], Arrays], inputs:
 class RoundingNoise(OperatorMode):
     """Changes every floating result inside it by one `unit`, relatively; with `unit` 0 it only takes note.
 
-    `patterns` are the sign patterns of the ReLUs, the results of comparisons and the indices that were chosen. `generator`
-    draws which way a result is rounded.
+    `generator` draws which way a result is rounded; `choices` are those of the run.
     """
 
-    def __init__(self, unit: float, generator: torch.Generator) -> None:
+    def __init__(self, unit: float, generator: torch.Generator, choices: Choices | None = None) -> None:
         super().__init__()
         self.unit, self.generator = unit, generator
-        self.patterns: list[Tensor] = []
+        self.choices = choices or Choices()
 
     def run(self, operator: Operator, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The result of the operator, rounded at random."""
@@ -50,10 +49,16 @@ class RoundingNoise(OperatorMode):
         if operator in PRODUCTS and self.unit and out.is_floating_point():
             A, B = (arguments[place] for place in PRODUCTS[operator])
             out = out + 2 * self.unit * self.signs(out) * partial_sum_error(A, B)
-        if operator is RELU:
-            self.patterns.append(out > 0)
-        self.patterns += [tensor for tensor in tensors_of(out) if holds_choices(tensor)]
+        if makes_new(operator):
+            out = self.chosen(out, jumps(operator))
         return self.changed(out) if self.unit and rounds(operator) else out
+
+    def chosen(self, out: Any, jumps: bool) -> Any:
+        """The output of an operator with what the run chooses in place of the choices in it; all of it is one if it `jumps`."""
+        if isinstance(out, list | tuple):
+            return type(out)(self.chosen(part, jumps) for part in out)
+        is_choice = isinstance(out, Tensor) and (jumps or holds_choices(out))
+        return self.choices(out.clone()).clone() if is_choice else out  # the code under test may change its own in place
 
     def changed(self, out: Any) -> Any:
         """The output of an operator with every floating or complex tensor in it changed by one unit."""
@@ -71,15 +76,6 @@ class RoundingNoise(OperatorMode):
         """Random numbers -1 and 1 of the shape of x."""
         dtype = x.real.dtype if x.is_complex() else x.dtype
         return torch.randint(0, 2, x.shape, generator=self.generator, dtype=dtype).mul_(2).sub_(1).to(x.device)
-
-
-def tensors_of(out: Any) -> Iterator[Tensor]:
-    """The tensors in the output of an operator, which is one, or a tuple or list of some."""
-    if isinstance(out, list | tuple):
-        for part in out:
-            yield from tensors_of(part)
-    elif isinstance(out, Tensor):
-        yield out
 
 
 def holds_choices(tensor: Tensor) -> bool:

@@ -42,11 +42,19 @@ IN_PIECES: dict[Operator, Callable[..., Any]] = get_decompositions(
         aten._log_softmax,
         aten._log_softmax_backward_data,
         aten.binary_cross_entropy_with_logits,
+        # Of these the branches are seen in pieces.
+        aten.threshold_backward,
+        aten.hardtanh_backward,
+        aten.hardsigmoid_backward,
+        aten.hardswish_backward,
+        aten.leaky_relu_backward,
+        aten.elu_backward,
+        aten._prelu_kernel_backward,
+        aten.smooth_l1_loss_backward,
+        aten.huber_loss_backward,
+        aten.hardshrink,
     ]
 ) | {aten.var_mean.correction: var_mean}
-
-# Its output is a choice for each entry.
-RELU = aten.relu.default
 
 # Sums, whose first arguments are the terms and, where it has them, the dimensions.
 SUMS = {aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim}
@@ -65,6 +73,9 @@ UNROUNDED = packets(
     "stack relu"
 )
 
+# These jump: a run is held to their results.
+JUMPING = packets("sign sgn floor ceil round trunc heaviside floor_divide")
+
 # These take a modulus or a conjugate, or divide by moduli, as factorisations do: they have no complex derivative.
 MODULI = packets(
     "abs sgn angle _conj conj_physical linalg_vector_norm norm vdot var std var_mean std_mean linalg_cholesky_ex _linalg_eigh "
@@ -77,7 +88,17 @@ def rounds(operator: Operator) -> bool:
 
     Nor are results rounded that are written in place: the array that they are written to belongs to the code under test.
     """
-    return not (operator.is_view or operator.overloadpacket in UNROUNDED or operator._schema.is_mutable)
+    return makes_new(operator) and operator.overloadpacket not in UNROUNDED | JUMPING
+
+
+def makes_new(operator: Operator) -> bool:
+    """Whether the result of an operator is neither a view nor written into one of its arguments."""
+    return not (operator.is_view or operator._schema.is_mutable)
+
+
+def jumps(operator: Operator) -> bool:
+    """Whether the result of an operator changes by leaps."""
+    return operator.overloadpacket in JUMPING
 
 
 def has_complex_derivative(operator: Operator) -> bool:
