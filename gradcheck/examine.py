@@ -56,11 +56,11 @@ def tensor_checks(subject: Subject, oracles: Sequence[str], cases: list[Case], a
     """A TensorCheck of each tensor, by name, with what the oracles say."""
     chosen = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
     entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
-    estimates = {
-        tensor: {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in chosen}
-        for tensor in subject.parameters
-    }
-    sizes = derivative_sizes(cases, estimates)
+    estimates = {}
+    for tensor in subject.parameters:
+        found = {oracle: estimate(subject, oracle, tensor, entries[tensor], cases, advance) for oracle in chosen}
+        estimates[tensor] = subject.second_look(tensor, entries[tensor], found)
+    sizes = derivative_sizes(subject, cases, estimates)
     return {
         tensor: TensorCheck(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
         for tensor in subject.parameters
@@ -75,16 +75,22 @@ def estimate(subject: Subject, oracle: str, tensor: str, entries: Array, cases: 
     return subject.estimate(oracle, tensor, entries, advance)
 
 
-def derivative_sizes(cases: Sequence[Case], estimates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Array]:
+def derivative_sizes(
+    subject: Subject, cases: Sequence[Case], estimates: Mapping[str, Mapping[str, Estimate]]
+) -> dict[str, Array]:
     """What an uncertainty is large against, for each tensor (cases, 1): its largest derivative; the largest of all tensors
-    where its own are but rounding."""
+    where its own are but rounding; and what they would be were the cost to change by its own size where those are too."""
     own = {
         tensor: largest(next(iter(found.values())).derivative) if found else np.ones((len(cases), 1))
         for tensor, found in estimates.items()
     }
     of_all = np.max(list(own.values()), axis=0)
-    rounding = {tensor: np.array([[np.max(case.rounding[tensor])] for case in cases]) for tensor in own}
-    return {tensor: np.where(verdict.DECISIVE * size > rounding[tensor], size, of_all) for tensor, size in own.items()}
+    sizes = {}
+    for tensor, size in own.items():
+        rounding = np.array([[np.max(case.rounding[tensor])] for case in cases])
+        size = np.where(verdict.DECISIVE * size > rounding, size, of_all)
+        sizes[tensor] = np.where(verdict.DECISIVE * size > rounding, size, np.maximum(size, subject.scale(tensor)))
+    return sizes
 
 
 def largest(derivative: Array) -> Array:

@@ -60,11 +60,18 @@ class Subject(Protocol):
     def estimate(self, oracle: str, tensor: str, entries: Array, advance: Advance) -> Estimate:
         """What an oracle, other than autograd, says of the gradient at these entries."""
 
+    def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+        """What the oracles, by name, say of the gradient at these entries, once those that stand against the claim have been asked
+        again with more care."""
+
+    def scale(self, tensor: str) -> float:
+        """The size of a derivative by this tensor, were the cost to change by its own size where the tensor changes by its own."""
+
     def directions(self, tensor: str) -> Array | None:
         """Directions (D, entries of the tensor) over what a sample leaves out; None where every entry is looked at."""
 
-    def along(self, tensor: str, directions: Array) -> Estimate:
-        """The derivatives along `directions` (D, entries of the tensor)."""
+    def along(self, tensor: str, directions: Array) -> Estimate | None:
+        """The derivatives along `directions` (D, entries of the tensor); None where they can't be asked for."""
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         """`costs_along(direction, steps)` and the rounding error of a cost, for `taylor_test`, of the last case."""

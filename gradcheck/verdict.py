@@ -3,9 +3,8 @@
 An entry agrees with an oracle when |claimed - reference| <= rounding + uncertainty: what floating-point rounding may do to that
 very entry (see `rounding/`), and the oracle's own error there. Nobody chooses a tolerance. An entry is
 
-    fail       where an oracle that could decide disagrees, or a number is not finite; but a difference quotient does not fail
-               what autograd and the complex step both confirm, and at an exact tie what lies between the one-sided
-               derivatives is no error
+    fail       where an oracle that could decide disagrees, or a number is not finite; but none alone fails what an exact
+               oracle confirms, and at an exact tie what lies between the one-sided derivatives is no error
     undecided  where no oracle could decide: what it allows is infinite or large against the tensor's derivatives, or
                a ReLU is active in float32 and not in float64
     kink       where the difference stencil first used crossed a kink, and the entry agrees all the same
@@ -124,20 +123,23 @@ def count_verdicts(
 
     `judgements` are by oracle; `crossed` (entries,) says where a difference crossed a kink, `right_ties` and `wrong_ties`
     (entries,) are those of `judge_ties`. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
-    reverse: then no finite entry can fail. Where claimed and the exact oracles agree, a difference quotient that disagrees does
-    not fail the entry: with two exact oracles it is overruled, with one it leaves the entry undecided.
+    reverse: then no finite entry can fail. Where an exact oracle confirms the claim, another that stands against it, or a
+    difference quotient, does not fail the entry, but both together do. A difference quotient against the only exact oracle
+    there is leaves the entry undecided.
     """
     confirms = {oracle: (j.decided & j.agrees).all(axis=0) for oracle, j in judgements.items()}  # (entries,) each
     can_fail = {oracle: ~np.isfinite(j.absolute) | (not switched) for oracle, j in judgements.items()}  # (cases, entries) each
-    wrong = [(j.decided & ~j.agrees & can_fail[oracle]).any(axis=0) for oracle, j in judgements.items()]  # (entries,) each
-    any_wrong, any_confirms = np.any(wrong, axis=0), np.any(list(confirms.values()), axis=0)  # (entries,) each
-    exact = [confirms[oracle] for oracle in EXACT_ORACLES if oracle in confirms]
-    outvoted = np.all(exact, axis=0) if exact else np.zeros(len(crossed), bool)  # (entries,)
-    fail = any_wrong & ~outvoted & ~right_ties | wrong_ties
-    settled = any_confirms | right_ties
+    accuses = {o: (j.decided & ~j.agrees & can_fail[o]).any(axis=0) for o, j in judgements.items()}  # (entries,) each
+    exact, differences = ([o for o in judgements if (o in EXACT_ORACLES) is is_exact] for is_exact in (True, False))
+    nowhere = np.zeros(len(crossed), bool)
+    exact_accuses, exact_confirms = (np.any([of[o] for o in exact] or [nowhere], axis=0) for of in (accuses, confirms))
+    difference_accuses = np.any([accuses[o] for o in differences] or [nowhere], axis=0)
+    fail = (exact_accuses & (~exact_confirms | difference_accuses) | difference_accuses & ~exact_confirms) & ~right_ties
+    fail |= wrong_ties
+    settled = np.any(list(confirms.values()), axis=0) | right_ties
     if len(exact) == 1:
         # One exact oracle against a difference that could decide: there is no third to say which of them is wrong.
-        settled &= ~(outvoted & any_wrong)
+        settled &= right_ties | ~difference_accuses
     masks = {
         "pass": ~fail & settled & ~crossed,
         "fail": fail,

@@ -3,20 +3,25 @@
 J is a function of the step; where it cannot be computed it is not a number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import EPS, ONE_SIDED_NOISE, SIGMAS
+from gradcheck.derivations.estimate import EPS, SIGMAS
 
-# Steps to try, as multiples of a tensor's size. The factor is odd because parameters and kinks tend to be round numbers: a
-# kink at half a step leaves no third difference, nor does a sine whose period divides it.
-LADDER = 10**-0.1234 * np.logspace(-1, -8, 15)
-# A difference whose truncation error is over ROUGH times its rounding error is tried with RETRIES smaller steps, each SHRINK
-# times smaller than the last.
-ROUGH, SHRINK, RETRIES = 10, 8, 12
+# The largest step of a sweep, as a multiple of the size of what is moved, and how many times it is halved at most. The number is
+# odd because parameters and kinks tend to be round: a kink at half a step leaves no third difference, nor does a sine whose
+# period divides it.
+LARGEST, HALVINGS = 10**-0.1234, 42
+# How often the place is halved where a cost that stood still begins to move.
+BISECTIONS = 30
+# Extrapolations go so far: further ones gain nothing but rounding.
+ORDER = 5
+# A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER, for
+# a kink, and by a sweep.
+ROUGH, SMALLER = 10, 8
 # One-sided derivatives that are less certain than this, relatively, are not used.
 CERTAIN = 1e-2
 
@@ -52,14 +57,31 @@ class Slope(NamedTuple):
         return self._replace(left=np.nan, right=np.nan, slack=np.nan)
 
 
+class Extrapolated(NamedTuple):
+    """What quotients at halved steps tend to, and how far that may be off."""
+
+    limit: float
+    uncertainty: float
+
+
+NOTHING = Extrapolated(np.nan, np.inf)
+
+
+class Sweep(NamedTuple):
+    """The derivative from both sides, from the left and from the right; and the step at which the plain central difference is
+    best, where truncation and rounding meet."""
+
+    central: Extrapolated
+    left: Extrapolated
+    right: Extrapolated
+    step: float
+
+
 class Differences:
-    """The differences of a cost that is `base` at step 0.
+    """The differences of a cost that is `base` at step 0 and whose rounding error is `noise`."""
 
-    `noise` is the rounding error of the cost; `in_steps` says that this is large, as of float32.
-    """
-
-    def __init__(self, base: float, noise: float, in_steps: bool = False) -> None:
-        self.base, self.noise, self.in_steps = base, noise, in_steps
+    def __init__(self, base: float, noise: float) -> None:
+        self.base, self.noise = base, noise
 
     def rounding(self, *costs: float) -> float:
         """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, that of the others is larger."""
@@ -72,55 +94,107 @@ class Differences:
         floor = self.rounding(before, after, further) / np.sqrt(2)  # of half a difference of two costs
         return Difference((truncation + floor) / step, (after - before) / (2 * step), step, truncation, floor)
 
-    def best(self, J: Cost, steps: Array) -> Difference:
-        """At the first of `steps`, which fall, where rounding takes over from truncation: from there on it alone grows.
+    def sweep(self, J: Cost, size: float) -> Sweep:
+        """Differences at steps from about `size` down, each half of the last, and what they tend to.
 
-        A larger step can seem more certain, where the cost oscillates within it; so the next has to agree.
+        With powers of h^2 of the error taken out for central differences, and of h for one-sided ones (Richardson 1911; Ridders
+        1982). It ends where rounding is larger than what is uncertain already. Where the cost stands still within small steps
+        and leaps between larger ones, the leap is the rounding error.
         """
-        found = self.at(J, steps[0])
-        for step in steps[1:]:
-            last, found = found, self.at(J, step)
-            agree = abs(found.derivative - last.derivative) <= found.uncertainty + last.uncertainty
-            if last.truncation <= last.floor and agree:
-                return last
-        return found
+        central, left, right = Extrapolation(4), Extrapolation(2), Extrapolation(2)
+        closest, last, moving, standing = (np.inf, np.nan), np.nan, np.nan, np.nan
+        for step in LARGEST * size * 0.5 ** np.arange(HALVINGS):
+            before, after = J(-step), J(step)
+            if before == after == self.base:
+                standing = step
+                if np.isfinite(moving):
+                    break
+            else:
+                moving = step
+            derivative, rounding = (after - before) / (2 * step), self.rounding(before, after, self.base) / step
+            central.add(derivative, rounding)
+            left.add((self.base - before) / step, 2 * rounding)
+            right.add((after - self.base) / step, 2 * rounding)
+            # Two differences of neighbouring steps differ by three times the truncation of the finer one.
+            closest = min(closest, (abs(derivative - last) / 3 + rounding, step)) if np.isfinite(last) else closest
+            last = derivative
+            if rounding > max(each.best.uncertainty for each in (central, left, right)):
+                break
+        if np.isfinite(moving + standing):
+            leap = self.leap(J, standing, moving)
+            if leap > self.rounding(self.base):
+                return Differences(self.base, leap / 4).sweep(J, size)
+            still = Extrapolated(0.0, self.rounding(self.base) / standing)
+            return Sweep(still, still, still, standing)
+        return Sweep(central.best, left.best, right.best, closest[1])
 
-    def slope(self, J: Cost, step: float) -> Slope:
-        """The derivative by central differences with `step`, or with smaller ones where that is too rough.
+    def leap(self, J: Cost, standing: float, moving: float) -> float:
+        """By how much J changes at once between a step within which it stands still and one at which it has moved.
 
-        Where a kink stays inside all of them it lies at 0, and the uncertainty is infinite.
+        That is nothing but rounding where the change is gradual, as behind the kink of a ReLU.
+        """
+        for _ in range(BISECTIONS):
+            middle = (standing + moving) / 2
+            if J(-middle) == J(middle) == self.base:
+                standing = middle
+            else:
+                moving = middle
+        return max(abs(J(-moving) - self.base), abs(J(moving) - self.base))
+
+    def slope(self, J: Cost, step: float, size: float) -> Slope:
+        """The derivative by the central difference at `step`, or by a sweep over steps from `size` down where it is too rough.
+
+        Where a kink lies at 0 the uncertainty is infinite, and the slope has its one-sided derivatives.
         """
         first = self.at(J, step)
-        if self.in_steps:
-            return Slope(first.derivative, max(first.uncertainty, SIGMAS * self.spread(J, step)), False)
         if first.truncation <= ROUGH * first.floor:
             return Slope(first.derivative, first.uncertainty, False)
         # Of a smooth cost the third difference falls with the cube of the step; over a kink, with the step.
-        smaller = self.at(J, step / SHRINK)
-        crossed = smaller.truncation > max(first.truncation / SHRINK**2, smaller.floor)
-        best = self.best(J, step / float(SHRINK) ** np.arange(1, RETRIES + 1))
-        # At a kink all steps are equally uncertain, until rounding covers it.
-        if best.truncation <= ROUGH * best.floor and (not crossed or best.uncertainty < first.uncertainty / ROUGH):
-            return Slope(best.derivative, best.uncertainty, crossed)
-        (left_error, left), (right_error, right) = (self.one_sided(J, sign * step) for sign in (-1, 1))
-        slack = max(left_error, right_error)
-        found = Slope(best.derivative, np.inf, True, left, right, slack)
-        tied = slack <= min(CERTAIN * max(abs(left), abs(right)), abs(right - left))
-        return found if tied else found.without_tie()
+        smaller = self.at(J, step / SMALLER)
+        crossed = smaller.truncation > max(first.truncation / SMALLER**2, ROUGH * smaller.floor)
+        found = self.careful(J, size)
+        return found._replace(crossed=found.crossed or crossed)
 
-    def spread(self, J: Cost, step: float) -> float:
-        """How far the derivatives at this step, its half and its quarter lie from each other, for the kinks inside them."""
-        return np.ptp([self.at(J, step / share).derivative for share in (1, 2, 4)])
+    def careful(self, J: Cost, size: float) -> Slope:
+        """The derivative by a sweep, which needs more calls of the cost and knows more digits."""
+        (derivative, uncertainty), left, right, _ = self.sweep(J, size)
+        slack, apart = left.uncertainty + right.uncertainty, abs(right.limit - left.limit)
+        if apart <= slack:
+            if slack + apart < uncertainty:  # as at a kink of the second derivative
+                derivative, uncertainty = (left.limit + right.limit) / 2, slack + apart
+            return Slope(derivative, uncertainty, False)
+        found = Slope(derivative, np.inf, True, left.limit, right.limit, slack)
+        return found if slack <= CERTAIN * max(abs(left.limit), abs(right.limit)) else found.without_tie()
 
-    def one_sided(self, J: Cost, step: float) -> tuple[float, float]:
-        """To third order, (-11 J(0) + 18 J(h) - 9 J(2h) + 2 J(3h)) / 6h: its error, and the derivative."""
-        best = np.inf, np.nan
-        for h in step / float(SHRINK) ** np.arange(RETRIES):
-            costs = [self.base, *(J(k * h) for k in (1, 2, 3))]
-            truncation = abs(np.dot([-1, 3, -3, 1], costs)) / 3
-            rounding = self.rounding(*costs)
-            error = (truncation + ONE_SIDED_NOISE * rounding) / abs(h)
-            best = min(best, (error, np.dot([-11, 18, -9, 2], costs) / (6 * h)))
-            if truncation <= rounding / np.sqrt(2):
-                break
-        return best
+
+class Extrapolation:
+    """Quotients at steps that are halved, extrapolated to step 0: each column of the tableau takes out one power of the step.
+
+    `ratio` is by how much the first of them falls from a step to the next: 4 for h^2, 2 for h; and each further one. `best` is
+    what is known so far.
+    """
+
+    def __init__(self, ratio: int) -> None:
+        self.ratio, self.best = ratio, NOTHING
+        self.row: list[tuple[float, float]] = []
+        self.last = np.nan
+
+    def add(self, quotient: float, rounding: float) -> None:
+        """Takes the quotient at the next step, which is off by `rounding` and by truncation."""
+        above, self.row = self.row, [(quotient, rounding)]
+        found = min(self._extrapolate(above), key=lambda each: each.uncertainty, default=NOTHING)
+        # What seems certain at large steps may be chance: it has to be what the last step said, and what the next ones say.
+        found = found._replace(uncertainty=max(found.uncertainty, abs(found.limit - self.last)))
+        self.last = found.limit
+        contradicts = abs(found.limit - self.best.limit) > found.uncertainty + self.best.uncertainty
+        if found.uncertainty < self.best.uncertainty or contradicts:
+            self.best = found
+
+    def _extrapolate(self, above: list[tuple[float, float]]) -> Iterator[Extrapolated]:
+        """Fills the row from the one above; yields each entry with how far it is from those that it comes from."""
+        for column, (coarser, its_rounding) in enumerate(above[:ORDER], start=1):
+            (finer, rounding), weight = self.row[-1], self.ratio**column
+            value, off = (weight * finer - coarser) / (weight - 1), (weight * rounding + its_rounding) / (weight - 1)
+            self.row.append((value, off))
+            if np.isfinite(value):
+                yield Extrapolated(value, max(abs(value - finer), abs(value - coarser)) + off)

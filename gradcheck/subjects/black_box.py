@@ -16,12 +16,12 @@ from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError
 from gradcheck.faults import changed_between_calls, describe_error, gradient_or_nan, misshapen
-from gradcheck.rounding.draws import DRAWS, SAFETY
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
 from gradcheck.subjects.sampling import draw_sample
+from gradcheck.subjects.second_look import Entries, SecondLook
 
 # What a check draws comes from this stream of its seed, so that a caller may draw from others.
 STREAM = 7
@@ -29,9 +29,9 @@ STREAM = 7
 # Seconds that the oracles may take before entries are sampled.
 BUDGET = 20.0
 
-# A claim and a complex step that differ by more than this share of the derivatives do not differ by rounding; and at so many
-# entries at most is it looked at; where it explains nothing at the first few, there alone.
-NOT_ROUNDING, MOST_DOUBTFUL, SOON = 1e-2, 500, 5
+
+# Complex steps that scatter by more than this share of the derivatives are worth a note.
+INEXACT = 1e-12
 
 
 class PairSubject:
@@ -46,6 +46,9 @@ class PairSubject:
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
         available = calls.has_reference, self.derive.takes_complex, True
+        if self.derive.cost.still:
+            names = " or ".join(self.parameters)
+            self.notes.append(f"the cost does not depend on {names}: does it use the parameters that it is given?")
         self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
         if calls.pair.reference is not None and not calls.has_reference:
             self.notes.append("NO AUTOGRAD: PyTorch is not installed; the reference is not asked")
@@ -89,7 +92,7 @@ class PairSubject:
         looked_at = self.sample.entries[tensor]
         units = (self.derive.unit(tensor, entry) for entry in looked_at)
         if oracle == "complex-step":
-            found = self._with_rounding_of_cost(tensor, looked_at, self.derive.complex_steps(tensor, units, advance))
+            found = self.derive.complex_steps(tensor, units, advance)
         else:
             found = self.derive.central_differences(tensor, units, advance)
         if len(looked_at) == len(entries):
@@ -100,22 +103,22 @@ class PairSubject:
             all_entries[..., where] = own
         return spread
 
-    def _with_rounding_of_cost(self, tensor: str, looked_at: Array, found: Estimate) -> Estimate:
-        """The complex steps with what rounding inside the cost does to them, where that could be why the claim differs.
+    def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+        if self.derive.cost.still:
+            return {oracle: unknown(found) for oracle, found in estimates.items()}
+        claimed, rounding = (np.ravel(each)[entries] for each in self.claimed_and_rounding[tensor])
+        look = SecondLook(self.derive, tensor, Entries(self.derive, tensor, entries), claimed, rounding, estimates)
+        found = look.look()
+        for oracle, count in look.refuted.items():
+            self.notes.append(
+                f"NOT EXACT: {oracle} is refuted by central differences at {count:,} entries of {tensor}; they confirm the claim"
+            )
+        if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
+            self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
+        return found
 
-        A cost may round worse than its gradient: log(1 - p) does near p = 1. What differs by more is no rounding.
-        """
-        claimed, rounding = (np.ravel(each)[looked_at] for each in self.claimed_and_rounding[tensor])
-        derivative, uncertainty = found.derivative[0], found.uncertainty[0].copy()
-        with np.errstate(invalid="ignore"):
-            error = np.abs(claimed - derivative)
-            doubtful = (error > rounding) & (error <= NOT_ROUNDING * np.maximum(np.abs(claimed), np.abs(derivative)).max())
-        for count, k in enumerate(np.flatnonzero(doubtful)[:MOST_DOUBTFUL], start=1):
-            draws = self.derive.noisy_complex_steps(tensor, looked_at[k], DRAWS)
-            uncertainty[k] = SAFETY * np.abs(draws - derivative[k]).max()
-            if count == SOON and not (error <= rounding + uncertainty)[doubtful].any():
-                break  # it is no rounding
-        return found._replace(uncertainty=uncertainty[None])
+    def scale(self, tensor: str) -> float:
+        return self.derive.cost.scale / self.derive.cost.size(tensor)
 
     def directions(self, tensor: str) -> Array | None:
         size = self.parameters[tensor].size
@@ -128,8 +131,14 @@ class PairSubject:
         return directions
 
     def along(self, tensor: str, directions: Array) -> Estimate:
+        oracle = "complex-step" if self.derive.takes_complex else "central-difference"
         derive = self.derive.complex_steps if self.derive.takes_complex else self.derive.central_differences
-        return derive(tensor, directions.reshape(-1, *self.parameters[tensor].shape), no_progress)
+        shaped = directions.reshape(-1, *self.parameters[tensor].shape)
+        claimed, rounding = (np.ravel(each) for each in self.claimed_and_rounding[tensor])
+        along, rounding_along = directions @ claimed, np.sqrt(directions**2 @ rounding**2)  # (D,) each
+        first = {oracle: derive(tensor, shaped, no_progress)}
+        found = SecondLook(self.derive, tensor, shaped, along, rounding_along, first).look()[oracle]
+        return unknown(found) if self.derive.cost.still else found
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         derive = self.derive
@@ -147,3 +156,8 @@ class PairSubject:
 
     def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
         return diagnose_pair(cases[0], truth, self.parameters, failing)
+
+
+def unknown(found: Estimate) -> Estimate:
+    """The Estimate of a derivative of which nothing is known after all."""
+    return found._replace(uncertainty=np.full_like(found.uncertainty, np.inf))

@@ -189,6 +189,14 @@ class NetworkSubject:
             return complex_step(self.chain, tensor, entries, self.lambdas_of(tensor), advance)
         return central_difference(self.chain, tensor, entries, self.lambdas_of(tensor), self.penalties, advance)
 
+    def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+        """None is needed: differences know of every kink, and the chain of every rounding."""
+        return estimates
+
+    def scale(self, tensor: str) -> float:
+        size = float(np.sqrt(np.mean(self.parameters[tensor] ** 2))) or 1.0
+        return float(self.chain.loss_of_each.sum() + max(self.penalties)) / size
+
     def lambdas_of(self, tensor: str) -> list[float]:
         """Lambda of this tensor in each case: 0 for what is not penalised."""
         kind, layer = split_name(tensor)
@@ -197,8 +205,8 @@ class NetworkSubject:
     def directions(self, tensor: str) -> None:
         """None are needed: every entry is looked at, or a sample was asked for."""
 
-    def along(self, tensor: str, directions: Array) -> Estimate:
-        raise NotImplementedError("no directions are asked for: every entry is looked at")
+    def along(self, tensor: str, directions: Array) -> None:
+        """They can't be asked for: every entry is looked at, and the Taylor test knows of every kink."""
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         lam, W, penalty = self.lambdas_of(tensor)[-1], self.parameters[tensor], self.penalties[-1]

@@ -14,17 +14,30 @@ from gradcheck.subjects.pair import Calls
 # How the note on points that cost refuses begins.
 LEFT_OUT = "POINTS LEFT OUT"
 
+# Distances at which the cost is looked at, as shares of the parameters: within the first its rounding is found.
+FINE, COARSE, FAR = 1e-12, 1e-6, (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, 1.0)
+# The points on a line whose third differences tell rounding from all else.
+POINTS = 16
+
 
 class Cost:
-    """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error; `in_steps` says that the error is
-    large, as of float32; `seconds` is what a call takes; `faults` are sentences. What is not as it should be goes to `notes`.
+    """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error; `seconds` is what a call takes.
+
+    `still` says that it is the same wherever it was looked at; `scale` is by how much it changes where the parameters change by
+    their own size, and at least its own size. `faults` are sentences. What is not as it should be goes to `notes`.
     """
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
         self.faults = [f"cost changes its {name} in place" for name in calls.changed_by_cost(self.near(0.0))]
         self.base = self.at_parameters()
-        self.noise, self.in_steps, self.seconds = self.rounding_error()
+        started = time.perf_counter()
+        closest = self.changes(EPS, times=8)
+        self.seconds = (time.perf_counter() - started) / 8
+        further = {distance: self.changes(distance, times=3) for distance in FAR}
+        self.still = not any(change for changes in (closest, *further.values()) for change in changes)
+        self.scale = max(abs(self.base), np.nanmax([*further[FAR[-1]], *further[FAR[-2]]], initial=0))
+        self.noise = self.rounding_error(closest, further)
 
     def at_parameters(self) -> float:
         """The cost, a finite number that is the same twice."""
@@ -36,34 +49,31 @@ class Cost:
             raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
         return base
 
-    def rounding_error(self) -> tuple[float, bool, float]:
-        """The rounding error of the cost, whether it changes in steps, and the seconds that a call takes."""
-        started = time.perf_counter()
-        changes = [abs(self.or_nan(self.near(EPS)) - self.base) for _ in range(8)]
-        seconds = (time.perf_counter() - started) / 8
-        # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
-        fine, coarse = map(self.noise_on_a_line, (1e-12, 1e-7))
-        last_digit = EPS * abs(self.base)
-        noise = max([last_digit, *(change for change in [*changes, fine, coarse] if np.isfinite(change))])
-        in_steps = coarse > 1000 * max(fine, last_digit)
-        step, distance = self.smallest_step()
-        if step <= 1000 * max(noise, last_digit):
-            noise = max(noise, step)
-        elif np.isfinite(step) and self.jumps(distance):
-            noise, in_steps = step, True
-        if in_steps:
-            self.notes.append(f"A COST IN STEPS of about {noise:.0e}, as if in float32: differences see no less than that")
-        return noise, in_steps, seconds
+    def changes(self, distance: float, times: int) -> list[float]:
+        """By how much the cost changes at this distance in random directions."""
+        return [abs(self.or_nan(self.near(distance)) - self.base) for _ in range(times)]
 
-    def smallest_step(self) -> tuple[float, float]:
-        """The smallest change of a cost that stands still nearby, as one that rounds to float32 or to so many digits does, and
-        the smallest distance at which it changes; infinity and 0 where it does not stand still, or never changes."""
-        distances = (1e-9, 1e-7, 1e-5, 1e-3)
-        changes = [[abs(self.or_nan(self.near(d)) - self.base) for _ in range(3)] for d in distances]
-        smallest = {d: min(up) for d, each in zip(distances, changes, strict=True) if (up := [c for c in each if c > 0])}
-        if changes[0] != [0, 0, 0] or not smallest:
-            return np.inf, 0.0
-        return min(smallest.values()), min(smallest)
+    def rounding_error(self, closest: list[float], further: dict[float, list[float]]) -> float:
+        """The rounding error of the cost from its `changes` at a distance of one digit and `further`, by distance."""
+        # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
+        fine, middle, coarse = map(self.noise_on_a_line, (FINE, COARSE / 16, COARSE))
+        noise = max([EPS * abs(self.base), *(change for change in (*closest, fine) if np.isfinite(change))])
+        steps = self.smallest_step(further)
+        # Those of a cost in float32 are as large at any spacing; all else that third differences show grows with it.
+        if middle > max(1000 * noise, coarse / 4):
+            steps = max(steps, middle)
+        if steps > 1000 * noise:
+            self.notes.append(f"A COST IN STEPS of about {steps:.0e}, as if in float32: differences see no less than that")
+        return max(noise, steps)
+
+    def smallest_step(self, further: dict[float, list[float]]) -> float:
+        """The smallest change of a cost that stands still nearby and leaps further on, as one that rounds to float32 or to so
+        many digits does; 0 where it does not."""
+        moving = [distance for distance, changes in further.items() if any(changes)]
+        if not moving or moving[0] == FAR[0]:
+            return 0.0
+        smallest = min(change for change in further[moving[0]] if change > 0)
+        return smallest if self.leaps(moving[0]) else 0.0
 
     def near(self, distance: float) -> dict[str, Array]:
         """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
@@ -78,14 +88,18 @@ class Cost:
         return np.array([self.or_nan({k: a + d * up[k] for k, a in self.parameters.items()}) for d in distances])
 
     def noise_on_a_line(self, spacing: float) -> float:
-        """The rounding error of the cost from its third differences, see `chain_differences.py`; a kink is in three of 13."""
-        third = np.diff(self.costs_on_a_line(spacing * np.arange(16)), 3)
-        return np.quantile(np.abs(third), 0.75) / np.sqrt(20)
+        """The rounding error of the cost from its third differences, see `chain_differences.py`; a kink is in three of 13.
 
-    def jumps(self, distance: float) -> bool:
-        """Whether the cost jumps near this distance, where a flat minimum of a smooth one only bends."""
-        costs = self.costs_on_a_line(distance * (1 - np.arange(16) / 128))
-        return np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0)
+        Where it is 0 at the parameters it rounds by less there than a step further, which is not counted.
+        """
+        costs = self.costs_on_a_line(spacing * np.arange(POINTS))
+        noise = np.quantile(np.abs(np.diff(costs, 3)), 0.75) / np.sqrt(20)
+        return float(noise) if noise > EPS * np.max(np.abs(costs)) else 0.0
+
+    def leaps(self, distance: float) -> bool:
+        """Whether the cost leaps near this distance, where a flat minimum of a smooth one only bends."""
+        costs = self.costs_on_a_line(distance * (1 - np.arange(POINTS) / 128))
+        return bool(np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0))
 
     def size(self, tensor: str) -> float:
         """A tensor's typical size, which its steps are multiples of."""

@@ -3,19 +3,29 @@
 import time
 import warnings
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.derivations.differences import LADDER, Differences
-from gradcheck.derivations.estimate import COMPLEX_STEP, EPS, Estimate, OneSided, exactly
+from gradcheck.derivations.differences import CERTAIN, Differences, Slope
+from gradcheck.derivations.estimate import EPS, Estimate, OneSided
 from gradcheck.errors import UserError
 from gradcheck.subject import Advance
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_cost import Cost
 
-# A tensor takes the median of the best steps at this many entries.
+# A tensor takes the median of the best steps at this many entries, at most.
 TRIED = 3
+
+# The complex step, as a share of what it moves: its square vanishes against 1, and what it is multiplied by may be as small as
+# 1e-280 before a derivative is lost below the smallest number.
+COMPLEX_STEP = 1e-20
+SMALLEST = float(np.finfo(np.float64).tiny)
+# An entry that is smaller than this share of its tensor is 0 by rounding, and no scale.
+NO_SCALE = 1e-30
+# Where the scales of a tensor's entries differ by more, each has a sweep from its own.
+FAR_SMALLER = 1e-5
 
 
 class PairOracles:
@@ -28,22 +38,21 @@ class PairOracles:
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.parameters = calls, rng, calls.parameters
         self.cost = Cost(calls, rng, notes)
-        self.differences = Differences(self.cost.base, self.cost.noise, self.cost.in_steps)
+        self.differences = Differences(self.cost.base, self.cost.noise)
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
-        self.seconds = 3 * self.cost.seconds
+        self.seconds, self.takes_complex = 3 * self.cost.seconds, False
         try:
             self.seconds += self._try_complex()
             self.takes_complex = True
         except UserError as error:
             notes.append(f"NO COMPLEX STEP: for complex parameters, {error}; central differences stand in for it")
-            self.takes_complex = False
 
     def _try_complex(self) -> float:
         """The seconds that a complex step takes. Raises UserError where it can't be trusted.
 
-        It has to answer, and as central differences do along a direction in each tensor: `abs`, `norm` and `var` take a modulus
-        and lose the derivative; a float buffer drops the imaginary part.
+        It has to answer, and as central differences do along a direction in each tensor: a float buffer drops the imaginary
+        part, and so does code that takes the real part.
         """
         seconds = 0.0
         with warnings.catch_warnings():
@@ -58,20 +67,39 @@ class PairOracles:
                 if not abs(real - self.cost.base) <= 100 * self.cost.noise:
                     raise UserError(f"cost returns {real:.6g} instead of {self.cost.base:.6g}")
                 if not self._confirmed(tensor, direction, derivative):
-                    raise UserError(f"cost loses the derivative by {tensor}, as abs, norm, var and float arrays do")
+                    raise UserError(f"cost loses the derivative by {tensor}, as a float array does")
         return seconds
 
-    def _complex_step(self, tensor: str, direction: Array) -> tuple[float, float]:
-        """The derivative along `direction` in one tensor by the complex step, and the real part of the cost."""
-        cost = self.calls.cost(self.cost.moved(tensor, direction, 1j * COMPLEX_STEP))
+    def _complex_step(self, tensor: str, direction: Array, factor: float = 1.0) -> tuple[float, float]:
+        """The derivative along `direction` in one tensor by the complex step, `factor` times as large, and the real cost."""
+        h = factor * COMPLEX_STEP * self.scale(tensor, direction)
+        cost = self.calls.cost(self.cost.moved(tensor, direction, 1j * h))
         if not isinstance(cost, complex):
             raise UserError("cost returns a real number")
-        return cost.imag / COMPLEX_STEP, cost.real
+        return cost.imag / h, cost.real
+
+    def scale(self, tensor: str, direction: Array) -> float:
+        """The size of what a direction moves, over the size of the direction: what steps are multiples of."""
+        size, moved = self.cost.size(tensor), np.abs(self.parameters[tensor][direction != 0])
+        own = float(moved.min(initial=np.inf, where=moved > NO_SCALE * size))
+        return (own if np.isfinite(own) else size) / float(np.abs(direction).max())
 
     def _confirmed(self, tensor: str, direction: Array, derivative: float) -> bool:
-        """Whether the most certain central difference along the direction agrees with `derivative`."""
-        found = self.differences.best(self.cost.along(tensor, direction), LADDER * self.cost.size(tensor))
-        return abs(found.derivative - derivative) <= 10 * found.uncertainty + 1e-8 * abs(derivative)
+        """Whether central differences do not tell something else than the complex step: `derivative` along the direction, and
+        what it says at one of a few entries.
+
+        This is about derivatives that get lost altogether; a second look is taken at each entry that is in doubt.
+        """
+        if self._agrees(tensor, direction, derivative):
+            return True
+        # Along a direction the cost may round worse than by most entries.
+        tried = map(partial(self.unit, tensor), self.rng.integers(direction.size, size=TRIED))
+        return any(self._agrees(tensor, unit, self._complex_step(tensor, unit)[0]) for unit in tried)
+
+    def _agrees(self, tensor: str, direction: Array, derivative: float) -> bool:
+        found = self.carefully(tensor, direction)
+        off = abs(found.derivative - derivative)
+        return not off > 10 * found.uncertainty + CERTAIN * max(abs(derivative), abs(found.derivative))
 
     def unit(self, tensor: str, entry: int) -> Array:
         """The direction of one entry."""
@@ -79,34 +107,55 @@ class PairOracles:
         direction.flat[entry] = 1.0
         return direction
 
-    def complex_steps(self, tensor: str, directions: Iterable[Array], advance: Advance) -> Estimate:
-        """The derivatives along directions in a tensor by the complex step."""
-        found = []
+    def complex_steps(self, tensor: str, directions: Iterable[Array], advance: Advance, factor: float = 1.0) -> Estimate:
+        """The derivatives along directions in a tensor by the complex step, `factor` times as large as usual."""
+        found, lost = [], []
         for direction in directions:
-            found.append(self._complex_step(tensor, direction)[0])
+            found.append(self._complex_step(tensor, direction, factor)[0])
+            lost.append(SMALLEST / (factor * COMPLEX_STEP * self.scale(tensor, direction)))  # below that, it is 0
             advance(1)
-        return exactly(np.array([found]))  # (1, directions)
+        return Estimate(np.array([found]), np.array([lost]), np.zeros(len(found), bool))  # (1, directions)
 
-    def noisy_complex_steps(self, tensor: str, entry: int, draws: int) -> Array:
-        """The derivative by one entry with each result inside the cost rounded up or down at random, (draws,)."""
-        moved = self.cost.moved(tensor, self.unit(tensor, entry), 1j * COMPLEX_STEP)
-        return np.array([np.imag(self.calls.noisy_cost(moved, self.rng)) / COMPLEX_STEP for _ in range(draws)])
+    def noisy_complex_steps(self, tensor: str, direction: Array, draws: int) -> Array:
+        """The derivative along a direction with each result inside the cost rounded up or down at random, (draws,)."""
+        h = COMPLEX_STEP * self.scale(tensor, direction)
+        moved = self.cost.moved(tensor, direction, 1j * h)
+        return np.array([np.imag(self.calls.noisy_cost(moved, self.rng)) / h for _ in range(draws)])
 
     def central_differences(self, tensor: str, directions: Iterable[Array], advance: Advance) -> Estimate:
-        """Central differences along directions, with the tensor's step, or a smaller one where that is too rough."""
-        rows = []
+        """Central differences along directions, with the tensor's step, or a sweep of them where that is too rough."""
+        slopes = []
         for direction in directions:
-            found = self.differences.slope(self.cost.along(tensor, direction), self.step(tensor, direction))
-            beside = self.takes_complex and np.isfinite(found.left)
-            if beside and not self._tied(tensor, direction, found.left, found.right):
-                found = found.without_tie()
-            rows.append(found)
+            size = self.cost.size(tensor) / float(np.abs(direction).max())
+            slope = self.differences.slope(self.cost.along(tensor, direction), self.step(tensor, direction), size)
+            slopes.append(self._checked_tie(tensor, direction, slope))
             advance(1)
-        derivative, uncertainty, crossed, left, right, slack = np.array(rows).T[:, None, :]  # each (1, directions)
+        return self.estimate_of(tensor, slopes)
+
+    def estimate_of(self, tensor: str, slopes: Iterable[Slope]) -> Estimate:
+        """The Estimate of the slopes along some directions in a tensor."""
+        derivative, uncertainty, crossed, left, right, slack = np.array(list(slopes)).T[:, None, :]  # each (1, directions)
         if crossed.any():
             self.kinked.add(tensor)
         tie = OneSided(left, right, slack) if np.isfinite(left).any() else None
         return Estimate(derivative, uncertainty, crossed[0] > 0, tie)
+
+    def carefully(self, tensor: str, direction: Array) -> Slope:
+        """The slope along a direction by a sweep of differences, with more calls of the cost and more digits."""
+        cost, longest = self.cost.along(tensor, direction), float(np.abs(direction).max())
+        sizes = [self.cost.size(tensor) / longest]
+        own = self.scale(tensor, direction)
+        if not FAR_SMALLER * sizes[0] <= own <= sizes[0] / FAR_SMALLER:
+            sizes.append(own)
+        slopes = [self.differences.careful(cost, size) for size in sizes]
+        return self._checked_tie(tensor, direction, min(slopes, key=lambda slope: slope.uncertainty))
+
+    def _checked_tie(self, tensor: str, direction: Array, slope: Slope) -> Slope:
+        """The slope, without a tie where the complex step shows that the kink lies beside the parameters."""
+        beside = self.takes_complex and np.isfinite(slope.left)
+        if beside and not self._tied(tensor, direction, slope.left, slope.right):
+            return slope.without_tie()
+        return slope
 
     def _tied(self, tensor: str, direction: Array, left: float, right: float) -> bool:
         """Whether the complex step jumps as the one-sided derivatives do, within a few units in the last place.
@@ -114,15 +163,17 @@ class PairOracles:
         Differences can't distinguish a kink at the parameters from one that is nearer than their steps.
         """
         units = 4 * EPS * (np.abs(self.parameters[tensor]).max() or 1.0) / np.abs(direction).max()
-        beside = (self.cost.moved(tensor, direction, sign * units + 1j * COMPLEX_STEP) for sign in (-1, 1))
-        before, after = (np.imag(self.calls.cost(arrays)) / COMPLEX_STEP for arrays in beside)
+        h = COMPLEX_STEP * self.scale(tensor, direction)
+        beside = (self.cost.moved(tensor, direction, sign * units + 1j * h) for sign in (-1, 1))
+        before, after = (np.imag(self.calls.cost(arrays)) / h for arrays in beside)
         return bool(abs(after - before) > abs(right - left) / 2)
 
     def step(self, tensor: str, direction: Array) -> float:
         """The step of the smallest error at a few random entries of the tensor."""
         if tensor not in self.steps:
-            tried = self.rng.integers(self.parameters[tensor].size, size=TRIED)
+            size = self.parameters[tensor].size
+            tried = self.rng.integers(size, size=min(TRIED, size))
             costs = [self.cost.along(tensor, self.unit(tensor, entry)) for entry in tried]
-            steps = LADDER * self.cost.size(tensor)
-            self.steps[tensor] = float(np.median([self.differences.best(cost, steps).step for cost in costs]))
-        return self.steps[tensor] / np.abs(direction).max()
+            best = [self.differences.sweep(cost, self.cost.size(tensor)).step for cost in costs]
+            self.steps[tensor] = float(np.median(best))
+        return self.steps[tensor] / float(np.abs(direction).max())
