@@ -37,12 +37,14 @@ class Subject(Protocol):
 
     `dtype` is that of the claimed gradient, "float64" or "float32"; `parameters` are float64 arrays by tensor; `oracles` the
     names of those that can be asked of it; `notes` sentences on what could not be done as it should. `switched` says that a
-    ReLU is active in `dtype` and not in float64, or the reverse: then no finite entry can fail.
+    ReLU is active in `dtype` and not in float64, or the reverse: then no finite entry can fail. `of_twins` says that both the
+    claimed gradient and what autograd differentiates are under test.
     """
 
     name: str
     dtype: str
     switched: bool
+    of_twins: bool
     notes: list[str]
 
     @property

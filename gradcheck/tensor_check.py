@@ -104,7 +104,9 @@ class TensorCheck:
         if not self.judgements:
             return dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(self.entries)}
         crossed = np.any([found.crossed for found in self.estimates.values()], axis=0)  # (entries,)
-        return verdict.count_verdicts(self.judgements, crossed, inside, outside, self.subject.switched)
+        return verdict.count_verdicts(
+            self.judgements, crossed, inside, outside, self.subject.switched, self.subject.of_twins
+        )
 
     def _along_directions(self) -> Directions | None:
         """What sampled entries leave out, seen along random directions; None where every entry is looked at."""

@@ -280,7 +280,7 @@ def test_rounding_is_not_taken_for_a_kink():
         def J(h, drawn=drawn, noise=noise):
             return np.sin(1 + h) - np.sin(1) + drawn.setdefault(h, noise[len(drawn)])
 
-        derivative, uncertainty, crossed, *tie = differences.slope(J, 7e-4)
+        derivative, uncertainty, crossed, *tie = differences.slope(J, 7e-4, size=1.0)
         assert not crossed
         assert np.isnan(tie).all()
         assert abs(derivative - np.cos(1)) <= uncertainty < 1e-6

@@ -3,7 +3,8 @@
 J is a function of the step; where it cannot be computed it is not a number.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,16 @@ from gradcheck.derivations.estimate import EPS, SIGMAS
 LARGEST, HALVINGS = 10**-0.1234, 42
 # How often the place is halved where a cost that stood still begins to move.
 BISECTIONS = 30
+# How far the last few limits lie apart stands for the error of the last, times MISTRUST: where there are many kinks inside every
+# step that rounding allows, some of them agree by chance.
+WITNESSES, MISTRUST = 4, 8
 # Extrapolations go so far: further ones gain nothing but rounding.
 ORDER = 5
 # A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER, for
 # a kink, and by a sweep.
 ROUGH, SMALLER = 10, 8
+# A cost whose rounding error is a larger share of it, as in float32.
+COARSE = 1e-10
 # One-sided derivatives that are less certain than this, relatively, are not used.
 CERTAIN = 1e-2
 
@@ -146,6 +152,8 @@ class Differences:
 
         Where a kink lies at 0 the uncertainty is infinite, and the slope has its one-sided derivatives.
         """
+        if self.noise > COARSE * abs(self.base):
+            return self.careful(J, size)  # kinks may hide within a step as large as this rounding needs
         first = self.at(J, step)
         if first.truncation <= ROUGH * first.floor:
             return Slope(first.derivative, first.uncertainty, False)
@@ -177,24 +185,26 @@ class Extrapolation:
     def __init__(self, ratio: int) -> None:
         self.ratio, self.best = ratio, NOTHING
         self.row: list[tuple[float, float]] = []
-        self.last = np.nan
+        self.limits: list[float] = []
 
     def add(self, quotient: float, rounding: float) -> None:
         """Takes the quotient at the next step, which is off by `rounding` and by truncation."""
         above, self.row = self.row, [(quotient, rounding)]
-        found = min(self._extrapolate(above), key=lambda each: each.uncertainty, default=NOTHING)
-        # What seems certain at large steps may be chance: it has to be what the last step said, and what the next ones say.
-        found = found._replace(uncertainty=max(found.uncertainty, abs(found.limit - self.last)))
-        self.last = found.limit
+        self._extrapolate(above)
+        # The column that changes least from the one before it; what seems certain may be chance, and has to be so a few times.
+        changes = [abs(after - before) for (before, _), (after, _) in pairwise(self.row)]
+        limit, rounding = self.row[int(np.argmin(changes)) + 1] if changes and np.isfinite(changes).all() else self.row[0]
+        self.limits.append(limit)
+        if len(self.limits) < WITNESSES:
+            return
+        found = Extrapolated(limit, MISTRUST * float(np.ptp(self.limits[-WITNESSES:])) + rounding)
         contradicts = abs(found.limit - self.best.limit) > found.uncertainty + self.best.uncertainty
         if found.uncertainty < self.best.uncertainty or contradicts:
             self.best = found
 
-    def _extrapolate(self, above: list[tuple[float, float]]) -> Iterator[Extrapolated]:
-        """Fills the row from the one above; yields each entry with how far it is from those that it comes from."""
+    def _extrapolate(self, above: list[tuple[float, float]]) -> None:
+        """Fills the row from the one above: each column with the value and what rounding may change in it."""
         for column, (coarser, its_rounding) in enumerate(above[:ORDER], start=1):
             (finer, rounding), weight = self.row[-1], self.ratio**column
             value, off = (weight * finer - coarser) / (weight - 1), (weight * rounding + its_rounding) / (weight - 1)
             self.row.append((value, off))
-            if np.isfinite(value):
-                yield Extrapolated(value, max(abs(value - finer), abs(value - coarser)) + off)

@@ -37,7 +37,7 @@ INEXACT = 1e-12
 class PairSubject:
     """A `gradcheck.subject.Subject`: the pair of `calls`. `seed` draws samples and directions, `budget` is in seconds."""
 
-    switched = False
+    switched, of_twins = False, False
 
     def __init__(self, name: str, calls: Calls, seed: int = 0, budget: float = BUDGET) -> None:
         self.name, self.calls, self.dtype = name, calls, calls.dtype

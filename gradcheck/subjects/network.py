@@ -97,6 +97,7 @@ class NetworkSubject:
     """A `gradcheck.subject.Subject` whose cases are the lambdas, each with one number a layer."""
 
     oracles: tuple[str, ...] = ENTRYWISE
+    of_twins = True
 
     def __init__(
         self,
