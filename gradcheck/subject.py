@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate
+from gradcheck.derivations.truth import Truth
 from gradcheck.signals import Signals
 
 # Called with the number of entries that one oracle has done since the last call.
@@ -72,8 +73,8 @@ class Subject(Protocol):
     def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
         """The error of each kind of quotient at a ladder of steps, for the page."""
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
-        """The likely bug of each failing tensor in a sentence; `truth` has the right gradients and their uncertainty."""
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
+        """The likely bug of each failing tensor in a sentence; `truth` has what is known of the right gradients."""
 
 
 class CostAndGradients(NamedTuple):

@@ -14,6 +14,7 @@ from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
+from gradcheck.derivations.truth import Truth
 from gradcheck.errors import UserError
 from gradcheck.faults import changed_between_calls, describe_error, gradient_or_nan, misshapen
 from gradcheck.rounding.draws import DRAWS, SAFETY
@@ -145,5 +146,5 @@ class PairSubject:
         cost = self.derive.cost.along(tensor, self.derive.unit(tensor, entry))
         return quotient_errors(cost, exact, self.derive.takes_complex)
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         return diagnose_pair(cases[0], truth, self.parameters, failing)

@@ -9,6 +9,7 @@ from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
+from gradcheck.derivations.truth import Truth
 from gradcheck.errors import UserError, one_line
 from gradcheck.per_layer import check_shapes, lambda_per_layer
 from gradcheck.subject import ENTRYWISE, Case, CostAndGradients, no_progress
@@ -130,7 +131,7 @@ class LayeredSubject(NetworkSubject):
         gradients = map(self.claimed_gradients, answers)
         return [Case(each, None, {"cost": self.derive.cost.base}, {"cost": cost}, found) for each in gradients]
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         if self.has_reference:
             return super().diagnose(cases, truth, failing)
         return diagnose_pair(cases[0], truth, self.parameters, failing)
