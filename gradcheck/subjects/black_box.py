@@ -15,10 +15,10 @@ from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.derivations.truth import Truth
-from gradcheck.errors import UserError
-from gradcheck.faults import changed_between_calls, describe_error, gradient_or_nan, misshapen
+from gradcheck.faults import gradient_or_nan, misshapen
 from gradcheck.rounding.draws import DRAWS, SAFETY
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
@@ -65,23 +65,17 @@ class PairSubject:
         )
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
-        try:
-            found = self.calls.claimed()
-            broken = list(misshapen(found, self.parameters)) or list(changed_between_calls(found, self.calls.claimed()))
-        except UserError:
-            raise
-        except Exception as error:
-            found, broken = {}, [f"the backward pass raised {describe_error(error)}"]
-        broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_gradients)]
-        claimed = {tensor: gradient_or_nan(found, tensor, array.shape) for tensor, array in self.parameters.items()}
+        first = first_calls(self.calls)
+        self.notes += first.notes
+        claimed = {tensor: gradient_or_nan(first.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
-        rounding = rounding_of_pair(self.calls, broken, self.notes)
+        rounding = rounding_of_pair(self.calls, list(misshapen(first.gradients, self.parameters)), self.notes)
         rounding["cost"] = rounding.get("cost", np.zeros(())) + SIGMAS * self.derive.cost.noise
         self.claimed_and_rounding = {tensor: (claimed[tensor], rounding[tensor]) for tensor in claimed}
-        return [Case(claimed, reference, {"cost": self.derive.cost.base}, forward, rounding)], self.derive.cost.faults + broken
+        return [Case(claimed, reference, {"cost": self.derive.cost.base}, forward, rounding)], list(first.faults)
 
     def entries(self, tensor: str) -> Array:
         return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample.entries[tensor]

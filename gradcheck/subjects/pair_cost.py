@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.pair import Calls
 
 # How the note on points that cost refuses begins.
@@ -17,24 +18,13 @@ LEFT_OUT = "POINTS LEFT OUT"
 
 class Cost:
     """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error; `in_steps` says that the error is
-    large, as of float32; `seconds` is what a call takes; `faults` are sentences. What is not as it should be goes to `notes`.
+    large, as of float32; `seconds` is what a call takes. What is not as it should be goes to `notes`.
     """
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
-        self.faults = [f"cost changes its {name} in place" for name in calls.changed_by_cost(self.near(0.0))]
-        self.base = self.at_parameters()
+        self.base = first_calls(calls).cost
         self.noise, self.in_steps, self.seconds = self.rounding_error()
-
-    def at_parameters(self) -> float:
-        """The cost, a finite number that is the same twice."""
-        base = self.calls.cost(self.near(0.0))
-        if isinstance(base, complex) or not np.isfinite(base):
-            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite real cost")
-        again = self.calls.cost(self.near(0.0))
-        if again != base:
-            raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
-        return base
 
     def rounding_error(self) -> tuple[float, bool, float]:
         """The rounding error of the cost, whether it changes in steps, and the seconds that a call takes."""
