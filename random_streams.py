@@ -16,6 +16,7 @@ class Stream(IntEnum):
     VERIFIED_ENTRIES = 3  # the entries of each tensor that training verifies
     INITIAL_BIASES = 4
     COARSE_POINTS = 5  # the order of the values of a search's coarse round
+    WALK = 6  # the images of the updates before training
 
 
 def random_stream(seed: int, stream: Stream) -> np.random.Generator:

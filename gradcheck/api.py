@@ -9,11 +9,11 @@ from typing import Any
 
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
-from gradcheck.guard import watch
 from gradcheck.report.sentences import failures
 from gradcheck.result import CheckResult
-from gradcheck.subject import ORACLES, Advance, no_progress
+from gradcheck.subject import ORACLES, Advance, Subject, no_progress
 from gradcheck.subjects.black_box import BUDGET, PairSubject
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.relu_network import LayeredSubject, Layers
 from gradcheck.torch_if_there import torch_is_installed
@@ -96,10 +96,21 @@ def check_pair(
     if not isinstance(budget, int | float) or not budget > 0:
         raise UserError(f"budget is {budget!r}; it has to be a number of seconds over 0")
     calls = Calls(pair)
-    with watch(calls.guarded, calls.restore) as changed:
-        subject = PairSubject(name, calls, seed, budget) if pair.layers is None else LayeredSubject(name, calls, seed)
-        result = examine_subject(subject, oracles, advance, seed, pictures)
+    with calls.all_put_back() as changed:
+        result = examine_subject(subject_of(name, calls, seed, budget), oracles, advance, seed, pictures)
     return result.with_changed(changed)
+
+
+def subject_of(name: str, calls: Calls, seed: int, budget: float) -> Subject:
+    """The pair with its layers, or as a black box where it has none, or where they are not those of its cost."""
+    if calls.pair.layers is None:
+        return PairSubject(name, calls, seed, budget)
+    layered = LayeredSubject(name, calls, seed)
+    if layered.mismatch is None:
+        return layered
+    first = first_calls(calls)
+    calls.first = first._replace(faults=[*first.faults, layered.mismatch])
+    return PairSubject(name, calls, seed, budget)
 
 
 def of_function(function: Any, inputs: dict[str, Any], seed: int = 0) -> Pair:

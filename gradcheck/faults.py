@@ -2,7 +2,7 @@
 
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcheck.arrays import Array, Arrays
 from gradcheck.errors import one_line
+from gradcheck.torch_if_there import array_of, is_tensor
 
 # Where code stands that is not of the user: that of Python, of libraries, and of the checker.
 LIBRARIES = (
@@ -20,18 +21,44 @@ LIBRARIES = (
 
 
 def describe_error(error: BaseException) -> str:
-    """What was raised, and where in the user's code: "ValueError in mlp.py, line 12: ..."."""
+    """What was raised, and where in the user's code, if it was there: "ValueError in mlp.py, line 12: ..."."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__} in {Path(error.filename).name}, line {error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    frame = ([f for f in frames if not f.filename.startswith(LIBRARIES)] or frames)[-1]
-    where = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-    return f"{where}: {one_line(error)}" if str(error) else where
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(LIBRARIES)]
+    name = type(error).__name__
+    where = f"{name} in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else name
+    return f"{where}: {one_line(error)}" if one_line(error) != name else where
 
 
-def holds_real_numbers(array: Any) -> bool:
-    """Whether an array, or what becomes one, is of floating numbers, integers or truth values."""
-    return np.asarray(array).dtype.kind in "fiub"
+def kind_of(value: Any) -> str:
+    """What a value is, in a sentence: "a list", "an int", "None"."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def numbers(value: Any) -> Array | None:
+    """The array that a value is or becomes, as a plain one; None where it becomes none."""
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    try:
+        array = array_of(value) if is_tensor(value) else np.asarray(value)
+    except Exception:  # whatever an object that is no array does when it is asked for its numbers
+        return None
+    return array if isinstance(value, np.generic) or array.dtype.kind in "fiubc" else None
+
+
+def wrong_form(gradient: Any, tensor: str, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with the gradient of a tensor of this shape, before a number of it is looked at; None if nothing is."""
+    array = numbers(gradient)
+    if array is None:
+        return f"is {kind_of(gradient)}; it has to be an array of shape {shape}"
+    if array.shape != shape:
+        return f"has shape {array.shape}, {tensor} has {shape}"
+    if np.ma.is_masked(gradient):
+        return "is a masked array, and some of its entries are masked; it has to have a number in each"
+    if array.dtype.kind == "c":
+        return "is complex"
+    return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}; it has to hold floating numbers"
 
 
 def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]:
@@ -39,26 +66,25 @@ def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]
     for name, array in parameters.items():
         if name not in gradients:
             yield f"the gradient of {name} is missing"
-        elif np.shape(gradients[name]) != array.shape:
-            yield f"the gradient of {name} has shape {np.shape(gradients[name])}, {name} has {array.shape}"
-        elif np.iscomplexobj(gradients[name]):
-            yield f"the gradient of {name} is complex"
-        elif not holds_real_numbers(gradients[name]):
-            yield f"the gradient of {name} has dtype {np.asarray(gradients[name]).dtype}"
+        elif wrong := wrong_form(gradients[name], name, array.shape):
+            yield f"the gradient of {name} {wrong}"
     for name in gradients:
         if name not in parameters:
             yield f"{name} has a gradient and is no parameter"
 
 
-def changed_between_calls(first: Arrays, second: Arrays) -> Iterator[str]:
-    """A sentence for each gradient that differs at a second call with the same parameters."""
-    for name, gradient in first.items():
-        if name not in second or not np.array_equal(gradient, second[name], equal_nan=True):
-            yield f"the gradient of {name} is not the same twice: it depends on more than the parameters"
-
-
 def gradient_or_nan(gradients: Mapping[str, Any], tensor: str, shape: tuple[int, ...]) -> Array:
     """The gradient of a tensor in float64; all not a number if it is missing or misshapen."""
-    gradient = np.asarray(gradients.get(tensor, np.nan))
-    fits = gradient.shape == shape and holds_real_numbers(gradient)
-    return gradient.astype(np.float64) if fits else np.full(shape, np.nan)
+    gradient = gradients.get(tensor)
+    array = None if wrong_form(gradient, tensor, shape) else numbers(gradient)
+    return np.full(shape, np.nan) if array is None else array.astype(np.float64)
+
+
+def changes_in_place(who: str, names: list[str]) -> str:
+    """A sentence on parameters that a function changes although it is only given them."""
+    return f"{who} changes {listed(names)} in place; it may only read the parameters that it is given"
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "W1, b1 and W2"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.torch_if_there import imported_torch, is_tensor
+from gradcheck.torch_if_there import array_of, imported_torch, is_tensor
 
 # What sets the state of a random generator, or of a buffer.
 Setter = Callable[[Any], Any]
@@ -19,6 +19,12 @@ def generators() -> dict[str, tuple[Any, Setter]]:
         "Python's random generator": (random.getstate(), random.setstate),
         "NumPy's random generator": (np.random.get_state(), np.random.set_state),
     }
+    return found | torch_generators()
+
+
+def torch_generators() -> dict[str, tuple[Any, Setter]]:
+    """As `generators`, those of PyTorch, where it is imported."""
+    found: dict[str, tuple[Any, Setter]] = {}
     torch = imported_torch()
     if torch:
         found["PyTorch's random generator"] = (torch.get_rng_state(), torch.set_rng_state)
@@ -32,7 +38,7 @@ def bits(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [bits(part) for part in value]
     if is_tensor(value):
-        value = value.numpy(force=True)
+        value = array_of(value)
     return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate
+from gradcheck.derivations.truth import Truth
 from gradcheck.signals import Signals
 
 # Called with the number of entries that one oracle has done since the last call.
@@ -63,11 +64,10 @@ class Subject(Protocol):
         """What an oracle, other than autograd, says of the gradient at these entries."""
 
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-        """What the oracles, by name, say of the gradient at these entries, once those that stand against the claim have been asked
-        again with more care."""
+        """What the oracles, by name, say at these entries, once those that stand against the claim were asked again."""
 
     def scale(self, tensor: str) -> float:
-        """The size of a derivative by this tensor, were the cost to change by its own size where the tensor changes by its own."""
+        """The size of a derivative by this tensor, were the cost to change by its own size where the tensor does."""
 
     def directions(self, tensor: str) -> Array | None:
         """Directions (D, entries of the tensor) over what a sample leaves out; None where every entry is looked at."""
@@ -81,8 +81,8 @@ class Subject(Protocol):
     def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
         """The error of each kind of quotient at a ladder of steps, for the page."""
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
-        """The likely bug of each failing tensor in a sentence; `truth` has the right gradients and their uncertainty."""
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
+        """The likely bug of each failing tensor in a sentence; `truth` has what is known of the right gradients."""
 
 
 class CostAndGradients(NamedTuple):

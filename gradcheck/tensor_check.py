@@ -11,6 +11,7 @@ from gradcheck import verdict
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, OneSided
 from gradcheck.derivations.taylor import taylor_test, unit_directions
+from gradcheck.derivations.truth import Truth, truth_of
 from gradcheck.result import DirectionEntry, Directions, Taylor, TensorRow, finite_or_none
 from gradcheck.subject import Case, Subject
 
@@ -104,9 +105,7 @@ class TensorCheck:
         if not self.judgements:
             return dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(self.entries)}
         crossed = np.any([found.crossed for found in self.estimates.values()], axis=0)  # (entries,)
-        return verdict.count_verdicts(
-            self.judgements, crossed, inside, outside, self.subject.switched, self.subject.of_twins
-        )
+        return verdict.count_verdicts(self.judgements, crossed, inside, outside, self.subject.switched, self.subject.of_twins)
 
     def _along_directions(self) -> Directions | None:
         """What sampled entries leave out, seen along random directions; None where every entry is looked at."""
@@ -187,9 +186,9 @@ class TensorCheck:
             drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
         return drawn
 
-    def truth(self) -> tuple[Array, float] | None:
-        """The derivatives by the most exact oracle, (cases, *shape), with their uncertainty, where all entries are known."""
-        if not self.estimates or len(self.entries) != int(np.prod(self.shape)):
+    def truth(self) -> Truth | None:
+        """What is known of the right gradient; None where no oracle was asked."""
+        if not self.estimates:
             return None
-        uncertainty = next(iter(self.estimates.values())).uncertainty
-        return self.best.reshape(-1, *self.shape), float(np.max(uncertainty))
+        deciding = {oracle: judgement.decided for oracle, judgement in self.judgements.items()}
+        return truth_of(self.estimates, deciding, self.rounding, self.entries, self.shape)

@@ -125,8 +125,8 @@ def count_verdicts(
     (entries,) are those of `judge_ties`. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
     reverse: then no finite entry can fail. Where an exact oracle confirms the claim, another that stands against it, or a
     difference quotient, does not fail the entry, but both together do. A difference quotient against the only exact oracle
-    there is leaves the entry undecided. `of_twins` says that what autograd differentiates is under test as well: then each exact
-    oracle fails the entry by itself.
+    there is leaves the entry undecided. `of_twins` says that what autograd differentiates is under test as well: then each
+    exact oracle fails the entry by itself.
     """
     confirms = {oracle: (j.decided & j.agrees).all(axis=0) for oracle, j in judgements.items()}  # (entries,) each
     can_fail = {oracle: ~np.isfinite(j.absolute) | (not switched) for oracle, j in judgements.items()}  # (cases, entries) each
@@ -135,7 +135,9 @@ def count_verdicts(
     nowhere = np.zeros(len(crossed), bool)
     exact_accuses, exact_confirms = (np.any([of[o] for o in exact] or [nowhere], axis=0) for of in (accuses, confirms))
     difference_accuses = np.any([accuses[o] for o in differences] or [nowhere], axis=0)
-    fail = (exact_accuses & (~exact_confirms | difference_accuses | of_twins) | difference_accuses & ~exact_confirms) & ~right_ties
+    fail = (
+        exact_accuses & (~exact_confirms | difference_accuses | of_twins) | difference_accuses & ~exact_confirms
+    ) & ~right_ties
     fail |= wrong_ties
     settled = np.any(list(confirms.values()), axis=0) | right_ties
     if len(exact) == 1:

@@ -61,6 +61,9 @@ class TrainingStack(OnDevice, Protocol):
     def states(self) -> list[State]:
         """A copy of the state of each."""
 
+    def load_states(self, states: Sequence[State]) -> None:
+        """Copies a state into each, in place."""
+
     def train_step(self, X: DeviceArray, y: DeviceArray, lam: Array, lr: Array) -> tuple[Array, Array]:
         """One update of each; `lam` is (depth, C), `lr` is (C,). Returns losses and costs before it, (C,) each."""
 

@@ -30,13 +30,15 @@ class MLP:
     ) -> None:
         self.network, self.dtype, self.xp = network, np.dtype(dtype), array_module(device)
         self.workspace = Workspace(network, self.xp, self.dtype)
+        self.parameters = {name: self.xp.empty(shape, self.dtype) for name, shape in network.parameter_shapes().items()}
+        self.statistics = {name: self.xp.empty(shape, self.dtype) for name, shape in network.statistic_shapes().items()}
         self.load_state(state)
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Copies parameters and statistics, by name. Raises UserError where a name or shape is not the network's."""
         self.network.check_state(state)
-        self.parameters = {name: self.xp.array(state[name], self.dtype) for name in self.network.parameter_shapes()}
-        self.statistics = {name: self.xp.array(state[name], self.dtype) for name in self.network.statistic_shapes()}
+        for name, array in (self.parameters | self.statistics).items():
+            array[...] = self.xp.asarray(state[name])
 
     def state(self) -> dict[str, Array]:
         """A copy of parameters and statistics as NumPy arrays, by name."""

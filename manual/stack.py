@@ -24,13 +24,18 @@ class Stack:
         self.network = network
         self.one = MLP(network, states[0], dtype, device)
         self.array, self.batch, self.to_numpy = self.one.array, self.one.batch, self.one.to_numpy
-        for state in states:
-            network.check_state(state)
-        xp = self.one.xp
-        stacked = {name: xp.stack([self.array(state[name]) for state in states]) for name in states[0]}
-        self.parameters = {name: stacked[name] for name in network.parameter_shapes()}
-        self.statistics = {name: stacked[name] for name in network.statistic_shapes()}
-        self.workspace = Workspace(network, xp, self.one.dtype, (len(states),))
+        xp, stacked, dtype = self.one.xp, (len(states),), self.one.dtype
+        self.parameters = {name: xp.empty(stacked + shape, dtype) for name, shape in network.parameter_shapes().items()}
+        self.statistics = {name: xp.empty(stacked + shape, dtype) for name, shape in network.statistic_shapes().items()}
+        self.workspace = Workspace(network, xp, dtype, stacked)
+        self.load_states(states)
+
+    def load_states(self, states: Sequence[Mapping[str, Array]]) -> None:
+        """Copies the state of each network. Raises UserError where a name or shape is not the network's."""
+        for k, state in enumerate(states):
+            self.network.check_state(state)
+            for name, array in (self.parameters | self.statistics).items():
+                array[k] = self.array(state[name])
 
     def states(self) -> list[dict[str, Array]]:
         """The state of each network, as NumPy arrays by name."""

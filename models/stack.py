@@ -47,6 +47,14 @@ class Stack:
         arrays = {name: own[own_name].numpy(force=True) for name, own_name in names.items()}
         return [{name: array[k].copy() for name, array in arrays.items()} for k in range(len(next(iter(arrays.values()))))]
 
+    def load_states(self, states: Sequence[Mapping[str, Array]]) -> None:
+        """Copies the state of each network. Raises UserError where a name or shape is not the network's."""
+        own = self.parameters | self.buffers
+        for k, state in enumerate(states):
+            self.network.check_state(state)
+            for name, array in state.items():
+                own[self.one.names[name]][k] = self.array(array)
+
     def train_step(self, X: Tensor, y: Tensor, lam: Array, lr: Array) -> tuple[Array, Array]:
         """One update of each at X (n, d), y (n,). `lam` (depth, C), `lr` (C,). Returns losses and costs before it, (C,)."""
         parameters = {name: parameter.detach().requires_grad_() for name, parameter in self.parameters.items()}

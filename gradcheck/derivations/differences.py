@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS, SIGMAS
 
-# The largest step of a sweep, as a multiple of the size of what is moved, and how many times it is halved at most. The number is
-# odd because parameters and kinks tend to be round: a kink at half a step leaves no third difference, nor does a sine whose
+# The largest step of a sweep, as a multiple of the size of what is moved, and how many times it is halved at most. The number
+# is odd because parameters and kinks tend to be round: a kink at half a step leaves no third difference, nor does a sine whose
 # period divides it.
 LARGEST, HALVINGS = 10**-0.1234, 42
 # How often the place is halved where a cost that stood still begins to move.
 BISECTIONS = 30
-# How far the last few limits lie apart stands for the error of the last, times MISTRUST: where there are many kinks inside every
-# step that rounding allows, some of them agree by chance.
+# How far the last few limits lie apart stands for the error of the last, times MISTRUST: where there are many kinks inside
+# every step that rounding allows, some of them agree by chance.
 WITNESSES, MISTRUST = 4, 8
 # Extrapolations go so far: further ones gain nothing but rounding.
 ORDER = 5
-# A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER, for
-# a kink, and by a sweep.
+# A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER,
+# for a kink, and by a sweep.
 ROUGH, SMALLER = 10, 8
 # A cost whose rounding error is a larger share of it, as in float32.
 COARSE = 1e-10

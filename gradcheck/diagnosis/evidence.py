@@ -7,19 +7,26 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.arrays import Array, Arrays
-from gradcheck.diagnosis.explanation import explains, unexplained
+from gradcheck.diagnosis.explanation import Suspicion, explains, unexplained
 from gradcheck.signals import Signals
+
+# Shares that dropout commonly drops; 1/2 is a factor of its own.
+DROPPED = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.75)
 
 FOLLOWS = "it follows from layer "
 
 
 class Upstream(NamedTuple):
-    """What a suspicion says reaches a layer: behind its ReLU, dS_tilde (n, m), and behind its batch norm, dS (n, m)."""
+    """What a suspicion says reaches a layer: behind its ReLU, dS_tilde (n, m), and behind its batch norm, dS (n, m).
+
+    `fitted` is as in a Suspicion.
+    """
 
     sentence: str
     dS_tilde: Array
     dS: Array
     consequence: str = ""
+    fitted: int = 0
 
     def behind(self, layer: int) -> "Upstream":
         """The same, with the words for the layers further down that suffer from it."""
@@ -56,6 +63,11 @@ class Evidence:
         """What the penalty adds to dJ/dW of a layer, (m, d)."""
         return 2 * self.lam[layer - 1] * self.parameters[f"W{layer}"]
 
+    def data_term(self, layer: int) -> tuple[Array, Array]:
+        """The claimed and the right dJ/dW of a layer without its penalty, (m, d)."""
+        name, penalty = f"W{layer}", self.penalty(layer)
+        return self.claimed[name] - penalty, self.reference[name] - penalty
+
     def is_right(self, name: str) -> bool:
         """Whether the claimed gradient of `name` is that of the reference, up to rounding."""
         return bool(np.abs(self.claimed[name] - self.reference[name]).max() <= self.rounding[name])
@@ -64,9 +76,9 @@ class Evidence:
         """The share of claimed - reference that `prediction` of the gradient of `name` leaves."""
         return unexplained(prediction, self.claimed[name], self.reference[name])
 
-    def explains(self, prediction: Array, name: str) -> bool:
-        """Whether `prediction` is the claimed gradient of `name`, up to rounding or a small share of its error."""
-        return explains(prediction, self.claimed[name], self.reference[name], self.rounding[name])
+    def explains(self, suspicion: Suspicion, name: str) -> bool:
+        """Whether the suspicion predicts the claimed gradient of `name`."""
+        return explains(suspicion, self.claimed[name], self.reference[name], self.rounding[name])
 
     def has_batch_norm(self, layer: int) -> bool:
         """Whether there is a batch norm between the linear map and the ReLU of a layer."""
@@ -102,3 +114,6 @@ def factors(case: Evidence) -> Iterator[tuple[float, str]]:
     if n > 1:
         yield n / (n - 1), f"{n}/{n - 1}: n - 1 stands for n"
         yield (n - 1) / n, f"{n - 1}/{n}: n stands for n - 1"
+    for p in DROPPED:
+        yield 1 - p, f"{1 - p:.6g}, or 1 - p of a dropout with p = {p}"
+        yield 1 / (1 - p), f"{1 / (1 - p):.6g}, or 1/(1 - p) of a dropout with p = {p}"

@@ -3,39 +3,47 @@
 Each function yields suspicions, the simplest first; `claimed` and `reference` are of the tensor's shape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from gradcheck.arrays import Array, Arrays
+from gradcheck.arrays import Array
 from gradcheck.diagnosis.explanation import UNEXPLAINED, Suspicion, projection
+
+# The bits of a float32 that are 0 in all numbers so short that they are no sign of it.
+LOW_BITS = np.uint32(0x3F)
 
 
 def forms(
-    claimed: Array, reference: Array, rounding: float, gradients: Arrays, name: str, penalty: Array | None = None
+    claimed: Array, reference: Array, rounding: float, gradients: Mapping[str, Array], name: str, penalty: Array | None = None
 ) -> Iterator[Suspicion]:
-    """All suspicions of the form.
+    """All suspicions of the form of a tensor of which every entry is known.
 
     `gradients` are the right ones of all tensors, by name; `penalty` is what a penalty adds to this one, if there is one.
     """
-    differs = np.abs(claimed - reference) > max(rounding, UNEXPLAINED * np.abs(claimed - reference).max())
+    differs = where_wrong(claimed, reference, rounding)
     yield from single_entry(claimed, reference, differs)
-    yield from lost_precision(claimed, reference)
+    yield from lost_precision(claimed, reference, rounding)
     for other, gradient in gradients.items():
-        # A gradient that is all rounding would be taken for any zero.
-        if other != name and gradient.shape == claimed.shape and np.abs(gradient).max() > rounding:
-            yield f"it is the gradient of {other}", gradient
-    if claimed.any():
-        yield "it is clipped at its largest entry", reference.clip(-np.abs(claimed).max(), np.abs(claimed).max())
-    yield f"the constant {(claimed - reference).flat[0]:.6g} is added to each entry", reference + (claimed - reference).mean()
+        # A gradient that is all rounding would be taken for any zero, and one number for any other.
+        if other != name and gradient.shape == claimed.shape and claimed.size > 1 and np.abs(gradient).max() > rounding:
+            yield Suspicion(f"it is the gradient of {other}", gradient)
+    yield from clipped(claimed, reference)
+    yield from added_constant(claimed, reference)
     if claimed.ndim > 1 and claimed.shape[-1] == claimed.shape[-2]:
-        yield "it is transposed", reference.swapaxes(-1, -2)
+        yield Suspicion("it is transposed", reference.swapaxes(-1, -2))
     if claimed.ndim > 2:
-        yield "its last two axes are reversed, as of a kernel that is not flipped", reference[..., ::-1, ::-1]
+        yield Suspicion("its last two axes are reversed, as of a kernel that is not flipped", reference[..., ::-1, ::-1])
     for axis in range(claimed.ndim):
         yield from single_line(claimed, differs, axis, rounding, penalty)
     if claimed.ndim == 2:
         yield from permuted_lines(claimed, reference)
+
+
+def where_wrong(claimed: Array, reference: Array, rounding: Array | float) -> Array:
+    """Where the two differ by more than rounding and than what an explanation may leave."""
+    error = np.abs(claimed - reference)
+    return error > np.maximum(rounding, UNEXPLAINED * error.max())
 
 
 def single_entry(claimed: Array, reference: Array, differs: Array) -> Iterator[Suspicion]:
@@ -44,16 +52,34 @@ def single_entry(claimed: Array, reference: Array, differs: Array) -> Iterator[S
     if len(where) == 1 and claimed.size > 1:
         index = tuple(where[0])
         factor = factor_in_words(claimed[index], reference[index])
-        yield f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed
+        yield Suspicion(f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed)
 
 
-def lost_precision(claimed: Array, reference: Array) -> Iterator[Suspicion]:
-    """All numbers are those of a shorter type."""
-    close = np.allclose(claimed, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max())
+def lost_precision(claimed: Array, reference: Array, rounding: float) -> Iterator[Suspicion]:
+    """All numbers are those of a shorter type, and use its last bits; where rounding is as coarse they are of that type."""
+    size = np.abs(reference).max()
+    close = np.allclose(claimed, reference, rtol=1e-5, atol=1e-5 * size)
+    if not close or rounding > 1e-2 * np.finfo(np.float32).eps * size:
+        return
     with np.errstate(over="ignore"):
-        in_float32, in_float16 = ((claimed.astype(dtype) == claimed).all() for dtype in (np.float32, np.float16))
-    if close and in_float32 and not in_float16:  # round numbers are both
-        yield "its numbers are float32: somewhere the precision is lost", claimed
+        in_float32 = claimed.astype(np.float32)
+    long = np.count_nonzero(in_float32.view(np.uint32) & LOW_BITS)  # round numbers are float32 as well
+    if (in_float32 == claimed).all() and long > 1:
+        yield Suspicion("its numbers are float32: somewhere the precision is lost", claimed)
+
+
+def clipped(claimed: Array, reference: Array) -> Iterator[Suspicion]:
+    """Several entries are at a bound, and several below it: with fewer, any wrong entry would be called a clipped one."""
+    bound = np.abs(claimed).max()
+    at_bound, below = np.abs(reference) > bound, (np.abs(reference) < bound) & (reference != 0)
+    if min(np.count_nonzero(at_bound), np.count_nonzero(below)) > 1:
+        yield Suspicion("it is clipped at its largest entry", reference.clip(-bound, bound), fitted=1)
+
+
+def added_constant(claimed: Array, reference: Array) -> Iterator[Suspicion]:
+    """The same number is added to each entry."""
+    constant = (claimed - reference).mean()
+    yield Suspicion(f"the constant {constant:.6g} is added to each entry", reference + constant, fitted=1)
 
 
 def single_line(claimed: Array, differs: Array, axis: int, rounding: float, penalty: Array | None) -> Iterator[Suspicion]:
@@ -66,10 +92,10 @@ def single_line(claimed: Array, differs: Array, axis: int, rounding: float, pena
     word = ("row", "column")[axis] if claimed.ndim == 2 else f"axis {axis}, index"
     line = f"{word} {lines[0]} alone is"
     if not np.take(claimed, lines[0], axis).any():
-        yield f"{line} zero", claimed
+        yield Suspicion(f"{line} zero", claimed)
     if penalty is not None and np.abs(np.take(claimed - penalty, lines[0], axis)).max() <= rounding:
-        yield f"{line} zero, apart from the penalty", claimed
-    yield f"{line} wrong", claimed
+        yield Suspicion(f"{line} zero, apart from the penalty", claimed)
+    yield Suspicion(f"{line} wrong", claimed)
 
 
 def permuted_lines(claimed: Array, reference: Array) -> Iterator[Suspicion]:
@@ -78,7 +104,7 @@ def permuted_lines(claimed: Array, reference: Array) -> Iterator[Suspicion]:
         order = order_of_lines(claimed, reference, axis)
         if order is not None:
             moved = [str(k) for k in np.flatnonzero(order != np.arange(len(order)))]
-            yield f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", claimed
+            yield Suspicion(f"its {word} are permuted: {', '.join(moved[:6])}{'...' if len(moved) > 6 else ''}", claimed)
 
 
 def order_of_lines(claimed: Array, reference: Array, axis: int) -> Array | None:
@@ -99,7 +125,27 @@ def factor_in_words(wrong: float, right: float) -> str:
     return f", {f'(1 {ratio - 1:+.1e})' if abs(ratio - 1) < 1e-2 else f'{ratio:.4g}'} times what it should be"
 
 
+def times(c: float, words: str, reference: Array) -> Suspicion:
+    """It is multiplied by c."""
+    return Suspicion(f"it is multiplied by {words}", c * reference, amplifies=abs(c))
+
+
 def other_factor(claimed: Array, reference: Array) -> Iterator[Suspicion]:
     """It is multiplied by any other factor, by regression."""
     c = projection(claimed, reference)
-    yield f"it is multiplied by {c:.6g}" if abs(c - 1) > 1e-4 else f"it is multiplied by (1 {c - 1:+.1e})", c * reference
+    words = f"{c:.6g}" if abs(c - 1) > 1e-4 else f"(1 {c - 1:+.1e})"
+    yield times(c, words, reference)._replace(fitted=1)
+
+
+def factor_and_term(claimed: Array, reference: Array, parameter: Array, name: str) -> Iterator[Suspicion]:
+    """It is a * reference + b * parameter: a factor that a penalty has not, or the penalty of another cost."""
+    both = np.stack([np.ravel(reference), np.ravel(parameter)], axis=1)  # (entries, 2)
+    sizes = np.maximum(np.abs(both).max(axis=0), np.finfo(float).tiny)
+    found, _, rank, _ = np.linalg.lstsq(both / sizes, np.ravel(claimed), rcond=1e-6)
+    if rank == 2:
+        a, b = found / sizes
+        words = (
+            f"it is {a:.6g} * the right gradient {'-' if b < 0 else '+'} {abs(b):.6g} * {name}: a factor is wrong, and so is a "
+            f"term in {name}, such as a penalty, or the factor is not on it"
+        )
+        yield Suspicion(words, a * reference + b * parameter, fitted=2, amplifies=abs(a))

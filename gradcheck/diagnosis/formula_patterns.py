@@ -6,7 +6,7 @@ import numpy as np
 
 from gradcheck.diagnosis.evidence import Evidence, factors
 from gradcheck.diagnosis.explanation import TINY, Suspicion, projection
-from gradcheck.diagnosis.form_patterns import forms, other_factor
+from gradcheck.diagnosis.form_patterns import forms, other_factor, times
 from gradcheck.per_layer import split_name
 
 
@@ -17,7 +17,7 @@ def formulas(case: Evidence, name: str) -> Iterator[Suspicion]:
     penalty = case.penalty(layer) if kind == "W" else None
     yield from forms(claimed, reference, case.rounding[name], case.reference, name, penalty)
     for c, cause in factors(case):
-        yield f"it is multiplied by {cause}", c * reference
+        yield times(c, cause, reference)
     yield from weight_formulas(case, layer) if kind == "W" else vector_formulas(case, kind, layer)
     yield from other_factor(claimed, reference)
 
@@ -30,13 +30,14 @@ def vector_formulas(case: Evidence, kind: str, layer: int) -> Iterator[Suspicion
     if kind == "gamma":
         S_hat, _ = case.normalised(layer)
         terms = terms * S_hat  # (n, m)
-        yield "the output of batch norm stands for S_hat: gamma is a factor too much", reference * parameter
+        yield Suspicion("the output of batch norm stands for S_hat: gamma is a factor too much", reference * parameter)
     for image in range(case.n):
-        yield f"image {image} of the batch is left out", reference - terms[image]
-        yield f"image {image} of the batch is counted twice", reference + terms[image]
-    yield "it is summed over the units too", np.full_like(reference, reference.sum())
+        yield Suspicion(f"image {image} of the batch is left out", reference - terms[image])
+        yield Suspicion(f"image {image} of the batch is counted twice", reference + terms[image])
+        yield Suspicion(f"image {image} of the batch stands for all of them", terms[image])
+    yield Suspicion("it is summed over the units too", np.full_like(reference, reference.sum()))
     c = projection(case.claimed[name] - reference, parameter)
-    yield f"{c:.6g} * {name} is added: a penalty, which {name} has not", reference + c * parameter
+    yield Suspicion(f"{c:.6g} * {name} is added: a penalty, which {name} has not", reference + c * parameter, fitted=1)
 
 
 def weight_formulas(case: Evidence, layer: int) -> Iterator[Suspicion]:
@@ -47,13 +48,13 @@ def weight_formulas(case: Evidence, layer: int) -> Iterator[Suspicion]:
     A, dS = case.signals.A[layer - 1], case.signals.dS[layer]
     for before, of in ((case.signals.S, "linear map"), (case.signals.S_tilde, "batch norm")):
         if layer - 1 in before:
-            yield f"the {of} below stands for what its ReLU hands on", dS.T @ before[layer - 1] + penalty
+            yield Suspicion(f"the {of} below stands for what its ReLU hands on", dS.T @ before[layer - 1] + penalty)
     # The coefficient of each image's own dS_i^T A_i in claimed - reference, as if it were alone there.
     sizes = (dS * dS).sum(axis=1) * (A * A).sum(axis=1)  # (n,)
     coefficients = ((dS @ (claimed - reference)) * A).sum(axis=1) / np.maximum(sizes, TINY)  # (n,)
     for c, words in ((-1, "left out"), (1, "counted twice")):
         image = np.abs(coefficients - c).argmin()
-        yield f"image {image} of the batch is {words}", reference + c * np.outer(dS[image], A[image])
+        yield Suspicion(f"image {image} of the batch is {words}", reference + c * np.outer(dS[image], A[image]))
 
 
 def wrong_penalties(case: Evidence, layer: int) -> Iterator[Suspicion]:
@@ -61,14 +62,33 @@ def wrong_penalties(case: Evidence, layer: int) -> Iterator[Suspicion]:
     name, penalty = f"W{layer}", case.penalty(layer)
     claimed, reference, W = case.claimed[name], case.reference[name], case.parameters[name]
     data, words = reference - penalty, f"2*lambda*{name}"
-    yield f"the penalty's {words} is missing", data
+    yield Suspicion(f"the penalty's {words} is missing", data)
     for other, lam in enumerate(case.lam, start=1):
         if other != layer:
-            yield f"its penalty takes the lambda of layer {other}", data + 2 * lam * W
-    yield f"it has lambda*{name} where the cost's derivative is {words}", data + 0.5 * penalty
+            yield Suspicion(f"its penalty takes the lambda of layer {other}", data + 2 * lam * W)
+            if case.parameters[f"W{other}"].shape == W.shape:
+                other_W = case.parameters[f"W{other}"]
+                yield Suspicion(f"its penalty is that of W{other}", data + case.penalty(other))
+                yield Suspicion(f"its penalty takes the weights W{other}", data + 2 * case.lam[layer - 1] * other_W)
+    yield Suspicion(f"it has lambda*{name} where the cost's derivative is {words}", data + 0.5 * penalty)
     for c, cause in factors(case):
-        yield f"its penalty {words} is multiplied by {cause}", data + c * penalty
-        yield f"its data term (all but the penalty) is multiplied by {cause}", c * data + penalty
+        yield Suspicion(f"its penalty {words} is multiplied by {cause}", data + c * penalty)
+        yield Suspicion(f"its data term (all but the penalty) is multiplied by {cause}", c * data + penalty, amplifies=abs(c))
     for direction, of in ((penalty, f" times its penalty {words}"), (np.sign(W), f" * sign({name}), as of an absolute value,")):
         c = projection(claimed - reference, direction)
-        yield f"{c:.6g}{of} is added", reference + c * direction
+        yield Suspicion(f"{c:.6g}{of} is added", reference + c * direction, fitted=1)
+    yield from two_factors(case, layer)
+
+
+def two_factors(case: Evidence, layer: int) -> Iterator[Suspicion]:
+    """The data term has one factor and the penalty another, both with a likely cause."""
+    name, penalty = f"W{layer}", case.penalty(layer)
+    claimed, data = case.claimed[name], case.reference[name] - penalty
+    both = np.stack([data.ravel(), penalty.ravel()], axis=1)  # (entries, 2)
+    (of_data, of_penalty), *_ = np.linalg.lstsq(both, claimed.ravel(), rcond=1e-9)
+    for a, cause in factors(case):
+        for b, cause_of_penalty in factors(case):
+            # At lambda 0 any factor of the penalty would do.
+            if np.isclose(a, of_data, rtol=1e-3, atol=1e-6) and (not penalty.any() or np.isclose(b, of_penalty, 1e-3, 1e-6)):
+                words = f"its data term (all but the penalty) is multiplied by {cause}, and its penalty by {cause_of_penalty}"
+                yield Suspicion(words, a * data + b * penalty, amplifies=abs(a))

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.diagnosis.evidence import Evidence, Upstream
-from gradcheck.diagnosis.explanation import NOT_FINITE, with_evidence
+from gradcheck.diagnosis.explanation import NOT_FINITE, Suspicion, with_evidence
 from gradcheck.diagnosis.formula_patterns import formulas
 from gradcheck.diagnosis.upstream_patterns import upstreams
 from gradcheck.per_layer import split_name
@@ -53,8 +53,7 @@ def from_formulas(cases: Sequence[Evidence], name: str) -> str | None:
     believed = believed_by_all([believed_formulas(case, name) for case in cases])
     if believed is None:
         return None
-    (sentence, *_), predictions = zip(*believed, strict=True)
-    return in_words(cases, name, sentence, predictions)
+    return in_words(cases, name, believed[0].sentence, [suspicion.prediction for suspicion in believed])
 
 
 def in_words(cases: Sequence[Evidence], name: str, sentence: str, predictions: Sequence[Array]) -> str:
@@ -71,16 +70,21 @@ def believed_by_all(by_sentence: Sequence[Mapping[str, Believed]]) -> list[Belie
 
 def believed_upstreams(case: Evidence, above: Upstream | None, layer: int) -> dict[str, Upstream]:
     """Those that explain all tensors of a layer in one case, by their sentence."""
+    if not all(np.isfinite(gradient).all() for name, gradient in case.claimed.items() if split_name(name)[1] == layer):
+        return {}
     return {
         suspicion.sentence: suspicion
         for suspicion in upstreams(case, layer, above)
-        if all(case.explains(gradient, name) for name, gradient in case.predictions(layer, suspicion).items())
+        if all(
+            case.explains(Suspicion(suspicion.sentence, gradient, suspicion.fitted), name)
+            for name, gradient in case.predictions(layer, suspicion).items()
+        )
     }
 
 
-def believed_formulas(case: Evidence, name: str) -> dict[str, tuple[str, Array]]:
+def believed_formulas(case: Evidence, name: str) -> dict[str, Suspicion]:
     """Those that explain a tensor in one case, by their sentence."""
     claimed = case.claimed[name]
     if not np.isfinite(claimed).all():
-        return {NOT_FINITE: (NOT_FINITE, claimed)}
-    return {suspicion[0]: suspicion for suspicion in formulas(case, name) if case.explains(suspicion[1], name)}
+        return {NOT_FINITE: Suspicion(NOT_FINITE, claimed)}
+    return {suspicion.sentence: suspicion for suspicion in formulas(case, name) if case.explains(suspicion, name)}

@@ -13,10 +13,11 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
+from gradcheck.derivations.truth import Truth
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
-from gradcheck.errors import UserError
-from gradcheck.faults import changed_between_calls, describe_error, gradient_or_nan, misshapen
+from gradcheck.faults import gradient_or_nan, misshapen
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
@@ -67,23 +68,17 @@ class PairSubject:
         )
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
-        try:
-            found = self.calls.claimed()
-            broken = list(misshapen(found, self.parameters)) or list(changed_between_calls(found, self.calls.claimed()))
-        except UserError:
-            raise
-        except Exception as error:
-            found, broken = {}, [f"the backward pass raised {describe_error(error)}"]
-        broken += [f"the check may only read {name}, which changed" for name in sorted(self.calls.changed_by_gradients)]
-        claimed = {tensor: gradient_or_nan(found, tensor, array.shape) for tensor, array in self.parameters.items()}
+        first = first_calls(self.calls)
+        self.notes += first.notes
+        claimed = {tensor: gradient_or_nan(first.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
-        rounding = rounding_of_pair(self.calls, broken, self.notes)
+        rounding = rounding_of_pair(self.calls, list(misshapen(first.gradients, self.parameters)), self.notes)
         rounding["cost"] = rounding.get("cost", np.zeros(())) + SIGMAS * self.derive.cost.noise
         self.claimed_and_rounding = {tensor: (claimed[tensor], rounding[tensor]) for tensor in claimed}
-        return [Case(claimed, reference, {"cost": self.derive.cost.base}, forward, rounding)], self.derive.cost.faults + broken
+        return [Case(claimed, reference, {"cost": self.derive.cost.base}, forward, rounding)], list(first.faults)
 
     def entries(self, tensor: str) -> Array:
         return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample.entries[tensor]
@@ -111,7 +106,7 @@ class PairSubject:
         found = look.look()
         for oracle, count in look.refuted.items():
             self.notes.append(
-                f"NOT EXACT: {oracle} is refuted by central differences at {count:,} entries of {tensor}; they confirm the claim"
+                f"NOT EXACT: central differences refute {oracle} at {count:,} entries of {tensor}, and confirm the claim"
             )
         if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
@@ -137,7 +132,7 @@ class PairSubject:
         claimed, rounding = (np.ravel(each) for each in self.claimed_and_rounding[tensor])
         along, rounding_along = directions @ claimed, np.sqrt(directions**2 @ rounding**2)  # (D,) each
         first = {oracle: derive(tensor, shaped, no_progress)}
-        found = SecondLook(self.derive, tensor, shaped, along, rounding_along, first).look()[oracle]
+        found = SecondLook(self.derive, tensor, list(shaped), along, rounding_along, first).look()[oracle]
         return unknown(found) if self.derive.cost.still else found
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
@@ -154,7 +149,7 @@ class PairSubject:
         cost = self.derive.cost.along(tensor, self.derive.unit(tensor, entry))
         return quotient_errors(cost, exact, self.derive.takes_complex)
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         return diagnose_pair(cases[0], truth, self.parameters, failing)
 
 

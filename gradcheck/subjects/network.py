@@ -12,6 +12,7 @@ from gradcheck.derivations.chain_complex_step import complex_step
 from gradcheck.derivations.chain_differences import central_difference
 from gradcheck.derivations.estimate import EPS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
+from gradcheck.derivations.truth import Truth
 from gradcheck.diagnosis.evidence import Evidence
 from gradcheck.diagnosis.network_patterns import diagnose_network
 from gradcheck.errors import UserError
@@ -229,13 +230,15 @@ class NetworkSubject:
 
         return quotient_errors(cost, exact, takes_complex=True)
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         signals, evidence = self.reference.signals(self.chain.X, self.y), []
         for case, lam in zip(cases, self.lams, strict=True):
             rounding = {tensor: float(np.max(case.rounding[tensor])) for tensor in self.parameters}
             assert case.reference is not None  # where there are signals there is a reference
             evidence.append(Evidence(case.claimed, case.reference, rounding, self.parameters, lam, signals))
-        return diagnose_network(evidence, failing)
+        # Where another oracle contradicts the reference, it may be the reference that is wrong.
+        trusted = [tensor for tensor in failing if tensor in truth and not truth[tensor].contested.any()]
+        return diagnose_network(evidence, trusted)
 
 
 def check_finite(X: Array) -> None:

@@ -5,18 +5,20 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.faults import describe_error
-from gradcheck.guard import Setter, bits, generators
+from gradcheck.faults import describe_error, kind_of, numbers
+from gradcheck.guard import Setter, bits, generators, torch_generators
 from gradcheck.rounding.draws import UNIT
 from gradcheck.rounding.holomorphic import holomorphic_only
 from gradcheck.rounding.numpy_noise import Noise
+from gradcheck.subjects.pair_checks import a_number, check_parameter, check_types, numpy_of
+from gradcheck.subjects.reached import Attributes, Place, Snapshot, reached
 from gradcheck.torch_if_there import imported_torch, is_tensor, torch_is_installed
 
 
@@ -42,11 +44,24 @@ class Pair(NamedTuple):
     layers: Any = None
 
 
+class FirstCalls(NamedTuple):
+    """What the first calls of a pair's functions show: the cost, the claimed gradient by name, sentences on what is wrong with
+    either, sentences on how they are called, and by how much the gradient differs between calls with the same parameters."""
+
+    cost: float
+    gradients: dict[str, Any]
+    faults: list[str]
+    notes: list[str]
+    spread: dict[str, Array]
+
+
 class Calls:
     """A pair's functions called with NumPy arrays: `parameters` are its own, in float64.
 
-    Every call sees the random generators, and the buffers of modules, as they are when this is made, and leaves them so.
-    Raises UserError where something of the pair is of the wrong type.
+    Every call sees the random generators, and the buffers of modules, as they are when this is made, and leaves them so; of
+    what functions reach, the places of `kept` are put back as well. `after_cost` says that cost has to be called just before
+    gradients. `first` is what the first calls show, once they were made. Raises UserError where something of the pair is of the
+    wrong type.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -55,38 +70,39 @@ class Calls:
         self.in_torch = any(map(is_tensor, self.given.values()))
         for name, value in self.given.items():
             check_parameter(name, value, self.in_torch)
-        self.parameters = {name: numpy_of(value).astype(np.float64) for name, value in self.given.items()}
+        self.parameters = {name: np.array(numpy_of(value), np.float64) for name, value in self.given.items()}
         self.dtype = "float32" if any(numpy_of(value).dtype == np.float32 for value in self.given.values()) else "float64"
         self.changed_by_gradients: set[str] = set()
         self.has_reference = pair.reference is not None and torch_is_installed()
         self.torch = imported_torch()
         self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
+        self.draws = False
+        self.after_cost = False
+        self.kept: tuple[Snapshot, list[Place]] | None = None
+        self.first: FirstCalls | None = None
 
-    def guarded(self) -> dict[str, Array]:
-        """The arrays that a check may not change: the parameters, and the data of layers."""
-        data = {name: getattr(self.pair.layers, name, None) for name in ("X", "y")}
-        own = {name: value for name, value in data.items() if isinstance(value, np.ndarray)}
-        return own | {name: numpy_of(value) for name, value in self.given.items()}
+    def snapshot(self) -> Snapshot:
+        """All that a call may change and keep: the parameters as they were given, data of layers, what functions reach."""
+        own = [(self.pair.parameters, name, f"parameters[{name!r}]") for name in self.given]
+        data = [(Attributes(self.pair.layers), name, f"layers.{name}") for name in ("X", "y") if self.pair.layers is not None]
+        functions = (self.pair.cost, self.pair.gradients, self.pair.reference)
+        return Snapshot(reached([*own, *data], functions))
 
-    def restore(self, differ: list[str], saved: dict[str, Array]) -> None:
-        """Puts back the guarded arrays named in `differ`; `saved` holds all of them as they were."""
-        for name in differ:
-            value: Any = self.given.get(name, getattr(self.pair.layers, name, None))
-            with contextlib.suppress(ValueError, RuntimeError):  # it was given another shape, or is read-only
-                if is_tensor(value):
-                    value.detach()[...] = value.new_tensor(saved[name])
-                else:
-                    value[...] = saved[name]
+    @contextlib.contextmanager
+    def all_put_back(self) -> Iterator[list[str]]:
+        """Puts back afterwards all that changed meanwhile; the list then has those names of it that belong to the caller."""
+        changed: list[str] = []
+        before = self.snapshot()
+        try:
+            yield changed
+        finally:
+            places = before.changed()
+            before.put_back(places)
+            changed += [place.name for place in places if is_the_callers(place)]
 
     def cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""
-        value = self.cost_of(self.like_given(arrays))
-        if not is_tensor(value) and not isinstance(value, np.ndarray | np.number | float | int | complex):
-            raise UserError(f"cost(parameters) is a {type(value).__name__}; it has to be a single number")
-        value = numpy_of(value)
-        if value.shape:
-            raise UserError(f"cost(parameters) has shape {value.shape}; it has to be a single number")
-        return complex(value) if np.iscomplexobj(value) else float(value)
+        return self.cost_of(self.like_given(arrays))
 
     def watched_cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost of complex arrays. Raises UserError where it takes a modulus or a conjugate."""
@@ -109,41 +125,39 @@ class Calls:
         with RoundingNoise(UNIT["float64"], torch.Generator().manual_seed(int(rng.integers(2**31)))):
             return self.cost(arrays)
 
-    def changed_by_cost(self, arrays: dict[str, Array]) -> list[str]:
-        """The names of those that a call of cost changes."""
-        passed = self.like_given({name: array.copy() for name, array in arrays.items()})
-        self.cost_of(dict(passed))
-        return [name for name, array in arrays.items() if bits(passed[name]) != bits(array)]
-
-    def cost_of(self, parameters: dict[str, Any]) -> Any:
+    def cost_of(self, parameters: dict[str, Any]) -> float | complex:
+        """As `cost`, of what the function itself takes."""
         try:
             # What NumPy warns of at a point that was moved is no news for the user.
             with no_grad(), np.errstate(all="ignore"):
-                return self.called(self.pair.cost, parameters)
+                value = self.called(self.pair.cost, parameters)
         except UserError:
             raise
         except Exception as error:
             follow = "; cost gets float64 tensors too: let its data follow, as X.to(p[name].dtype)"
             hint = follow if self.in_torch and self.dtype == "float32" else ""
             raise UserError(f"cost(parameters) raised {describe_error(error)}{hint}") from error
+        return a_number("cost(parameters)", value)
 
-    def claimed(self, arrays: dict[str, Array] | None = None, dtype: str | None = None) -> dict[str, Array]:
+    def claimed(self, arrays: dict[str, Array] | None = None, dtype: str | None = None) -> dict[str, Any]:
         """The claimed gradient by name: at the parameters as they were given, or at `arrays` in `dtype`.
 
         It gets copies, leaves of a graph where they were: `backward()` fills their `grad`, and the next call begins with none.
+        Where `after_cost` is set, cost is called just before. What is returned is copied at once: the next call may change it.
         """
         at = self.copies() if arrays is None else self.like_given(arrays, dtype)
         if self.in_torch:
             at = {name: tensor.requires_grad_(self.given[name].requires_grad) for name, tensor in at.items()}
-        before = {name: bits(numpy_of(value)) for name, value in at.items()}
-        passed = dict(at)
+        if self.after_cost:
+            self.called(self.pair.cost, dict(at))
+        before, passed = {name: bits(value) for name, value in at.items()}, dict(at)
         try:
             found = self.called(self.pair.gradients, at)
         finally:
-            self.changed_by_gradients |= {name for name in passed if bits(numpy_of(passed[name])) != before[name]}
+            self.changed_by_gradients |= {name for name in passed if bits(passed[name]) != before[name]}
         if not isinstance(found, dict):
-            raise UserError(f"gradients(parameters) returned a {type(found).__name__}; it has to be a dict by parameter name")
-        return {name: numpy_of(value) for name, value in found.items()}
+            raise UserError(f"gradients(parameters) returned {kind_of(found)}; it has to be a dict by parameter name")
+        return {name: value if (array := numbers(value)) is None else array.copy() for name, value in found.items()}
 
     def reference(self, arrays: dict[str, Array], dtype: str) -> dict[str, Array]:
         """The cost by the PyTorch reference and its gradient by autograd, in `dtype`: arrays by name."""
@@ -168,7 +182,9 @@ class Calls:
 
     def like_given(self, arrays: dict[str, Array], dtype: str | None = None) -> dict[str, Any]:
         """Arrays by name as what the pair's functions take: tensors where it was given tensors."""
-        return {k: self.tensor(k, array, dtype) for k, array in arrays.items()} if self.in_torch else dict(arrays)
+        if self.in_torch:
+            return {name: self.tensor(name, array, dtype) for name, array in arrays.items()}
+        return {name: np.asanyarray(array) for name, array in arrays.items()}  # what is computed from a 0-d array is none
 
     def tensor(self, name: str, array: Array, dtype: str | None = None) -> Any:
         """The array as a tensor on the device of the parameter of that name."""
@@ -178,19 +194,45 @@ class Calls:
         return torch.tensor(array, device=device, dtype=getattr(torch, dtype) if dtype else None)
 
     def called(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        again = dict(argument)
         try:
-            value = function(argument)
+            with self.same_draws():
+                value = function(argument)
         except SystemExit as stop:
             raise RuntimeError("it exits instead of returning").with_traceback(stop.__traceback__) from stop
         finally:
+            drew = self.in_torch and not self.draws and self.drew()
             for state, put_back in self.states.values():
                 put_back(state)
-        if imported_torch() is self.torch:
+            if self.kept:
+                snapshot, places = self.kept
+                snapshot.put_back(places)
+        if imported_torch() is not self.torch:
+            # The function was the first to import PyTorch. What it drew there can't be drawn again: the next call is the first.
+            self.torch = imported_torch()
+            self.states = generators() | self.states
+        elif drew:
+            self.draws = True
+        else:
             return value
-        # The function was the first to import PyTorch. What it drew there can't be drawn again: the next call is the first.
-        self.torch = imported_torch()
-        self.states = generators() | self.states
-        return self.called(function, argument)
+        return self.called(function, again)
+
+    def drew(self) -> bool:
+        """Whether PyTorch's generators are no longer as they were."""
+        return any(bits(state) != bits(self.states[name][0]) for name, (state, _) in torch_generators().items())
+
+    def same_draws(self) -> contextlib.AbstractContextManager:
+        """Inside, PyTorch draws the same numbers in any dtype."""
+        if not self.draws:
+            return contextlib.nullcontext()
+        from gradcheck.subjects.torch_draws import SameDraws
+
+        return SameDraws(self.dtype)
+
+
+def is_the_callers(place: Place) -> bool:
+    """Whether a place holds a parameter as it was given, or data of layers, which are to be read and nothing else."""
+    return place.name.startswith(("parameters[", "layers.")) and not place.name.endswith(".grad")
 
 
 def no_grad() -> contextlib.AbstractContextManager:
@@ -222,40 +264,3 @@ def modules_of(function: Any) -> list[Any]:
         variables = inspect.getclosurevars(function)
         reached = (*variables.nonlocals.values(), *variables.globals.values())
     return [value for value in reached if isinstance(value, torch.nn.Module)]
-
-
-def check_types(pair: Pair) -> None:
-    """Raises UserError where something is of the wrong type."""
-    if not isinstance(pair.parameters, dict):
-        raise UserError(f"parameters is a {type(pair.parameters).__name__}; it has to be a dict of arrays by name")
-    if not pair.parameters:
-        raise UserError("parameters is empty; it has to be a dict of arrays by name")
-    for name in pair.parameters:
-        if not isinstance(name, str):
-            raise UserError(f"parameters has the name {name!r}, a {type(name).__name__}; names have to be strings")
-        if not name.isprintable():
-            raise UserError(f"parameters has the name {name!r}; names have to be printable")
-    for name in ("cost", "gradients", "reference"):
-        function = getattr(pair, name)
-        if not callable(function) and (function is not None or name != "reference"):
-            raise UserError(f"{name} is a {type(function).__name__}; it has to be a function of parameters")
-
-
-def check_parameter(name: str, value: Any, in_torch: bool) -> None:
-    """Raises UserError where a parameter is no array or tensor of finite float64 or float32 numbers."""
-    if is_tensor(value) != in_torch:
-        raise UserError(f"parameter {name}: all have to be arrays, or all tensors")
-    if not in_torch and not isinstance(value, np.ndarray):
-        raise UserError(f"parameter {name} is a {type(value).__name__}; it has to be a NumPy array or a PyTorch tensor")
-    if str(value.dtype).removeprefix("torch.") not in ("float64", "float32"):
-        raise UserError(f"parameter {name} has dtype {value.dtype}; it has to be float64 or float32, in native byte order")
-    array = numpy_of(value)
-    if not array.size:
-        raise UserError(f"parameter {name} is empty: its shape is {array.shape}")
-    if not np.isfinite(array).all():
-        raise UserError(f"parameter {name} is not finite everywhere")
-
-
-def numpy_of(value: Any) -> Array:
-    """An array of the same numbers, without a copy if it can."""
-    return value.detach().resolve_conj().resolve_neg().numpy(force=True) if is_tensor(value) else np.asanyarray(value)

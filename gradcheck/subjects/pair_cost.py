@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.pair import Calls
 
 # How the note on points that cost refuses begins.
@@ -24,13 +25,12 @@ class Cost:
     """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error; `seconds` is what a call takes.
 
     `still` says that it is the same wherever it was looked at; `scale` is by how much it changes where the parameters change by
-    their own size, and at least its own size. `faults` are sentences. What is not as it should be goes to `notes`.
+    their own size, and at least its own size. What is not as it should be goes to `notes`.
     """
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
-        self.faults = [f"cost changes its {name} in place" for name in calls.changed_by_cost(self.near(0.0))]
-        self.base = self.at_parameters()
+        self.base = first_calls(calls).cost
         started = time.perf_counter()
         closest = self.changes(EPS, times=8)
         self.seconds = (time.perf_counter() - started) / 8
@@ -38,16 +38,6 @@ class Cost:
         self.still = not any(change for changes in (closest, *further.values()) for change in changes)
         self.scale = max(abs(self.base), np.nanmax([*further[FAR[-1]], *further[FAR[-2]]], initial=0))
         self.noise = self.rounding_error(closest, further)
-
-    def at_parameters(self) -> float:
-        """The cost, a finite number that is the same twice."""
-        base = self.calls.cost(self.near(0.0))
-        if isinstance(base, complex) or not np.isfinite(base):
-            raise UserError(f"cost(parameters) is {base}; a gradient needs a finite real cost")
-        again = self.calls.cost(self.near(0.0))
-        if again != base:
-            raise UserError(f"cost(parameters) is not the same twice, {base!r} and {again!r}: draw its random numbers outside")
-        return base
 
     def changes(self, distance: float, times: int) -> list[float]:
         """By how much the cost changes at this distance in random directions."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from gradcheck.errors import UserError
 from gradcheck.faults import describe_error
-from gradcheck.subjects.pair import Pair, check_types
+from gradcheck.subjects.pair import Pair
+from gradcheck.subjects.pair_checks import check_types
 
 
 def load_pair(path: str | Path) -> Pair:

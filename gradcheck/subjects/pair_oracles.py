@@ -142,13 +142,15 @@ class PairOracles:
 
     def carefully(self, tensor: str, direction: Array) -> Slope:
         """The slope along a direction by a sweep of differences, with more calls of the cost and more digits."""
-        cost, longest = self.cost.along(tensor, direction), float(np.abs(direction).max())
-        sizes = [self.cost.size(tensor) / longest]
+        cost, size = self.cost.along(tensor, direction), self.cost.size(tensor) / float(np.abs(direction).max())
         own = self.scale(tensor, direction)
-        if not FAR_SMALLER * sizes[0] <= own <= sizes[0] / FAR_SMALLER:
-            sizes.append(own)
-        slopes = [self.differences.careful(cost, size) for size in sizes]
-        return self._checked_tie(tensor, direction, min(slopes, key=lambda slope: slope.uncertainty))
+        slope = self.differences.careful(cost, max(size, own))
+        if not FAR_SMALLER * size <= own <= size / FAR_SMALLER:
+            # Far larger steps than those of an entry's own scale may agree on what the cost is like from afar.
+            near = self.differences.careful(cost, min(size, own))
+            apart = abs(near.derivative - slope.derivative) > near.uncertainty + slope.uncertainty
+            slope = near if apart or near.uncertainty < slope.uncertainty else slope
+        return self._checked_tie(tensor, direction, slope)
 
     def _checked_tie(self, tensor: str, direction: Array, slope: Slope) -> Slope:
         """The slope, without a tie where the complex step shows that the kink lies beside the parameters."""

@@ -8,11 +8,14 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
+from gradcheck.derivations.truth import Truth
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError, one_line
+from gradcheck.faults import kind_of, listed, misshapen
 from gradcheck.per_layer import check_shapes, lambda_per_layer
 from gradcheck.subject import ENTRYWISE, Case, CostAndGradients, no_progress
 from gradcheck.subjects.black_box import STREAM
+from gradcheck.subjects.first_calls import first_calls
 from gradcheck.subjects.network import NetworkSubject
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
@@ -76,7 +79,7 @@ class LayeredSubject(NetworkSubject):
     def __init__(self, name: str, calls: Calls, seed: int) -> None:
         layers = calls.pair.layers
         if not isinstance(layers, Layers):
-            raise UserError(f"layers is a {type(layers).__name__}; it has to be a Layers(X, y, ...)")
+            raise UserError(f"layers is {kind_of(layers)}; it has to be a Layers(X, y, ...)")
         if calls.pair.reference is not None:
             raise UserError("give `layers` or a `reference`, not both: the layers bring a PyTorch network along")
         flat = {k: a if k.startswith("W") else a.reshape(-1) for k, a in calls.parameters.items()}
@@ -98,26 +101,38 @@ class LayeredSubject(NetworkSubject):
         if not self.has_reference:
             self.oracles = ENTRYWISE[1:]
             self.notes.append(NO_AUTOGRAD)
+        self.mismatch = self.layers_mismatch(lam)
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
-        """Also compares the layers with the cost itself, by plain differences at a few entries."""
-        cases, faults = super().evaluate()
-        faults = faults + self.derive.cost.faults
-        for tensor in self.parameters:
-            size = self.parameters[tensor].size
-            sample = self.rng.choice(size, min(SAMPLE, size), replace=False)
+        first = first_calls(self.calls)
+        self.notes += first.notes
+        answer = self.claimed.cost_and_gradients(self.X, self.y, self.lams[0])
+        broken = list(misshapen(answer.gradients, self.parameters))
+        return self.cases([answer], broken), list(first.faults)
+
+    def layers_mismatch(self, lam: tuple) -> str | None:
+        """A sentence where the cost is not that of its layers, by plain differences at a few entries; None where it is."""
+        sentences, lambdas = [], {}
+        for tensor, array in self.parameters.items():
+            sample = self.rng.choice(array.size, min(SAMPLE, array.size), replace=False)
             directions = [self.derive.unit(tensor, entry) for entry in sample]
             plain = self.derive.central_differences(tensor, directions, no_progress)
-            exact = self.estimate("complex-step", tensor, sample, no_progress).derivative
-            differs = np.abs(plain.derivative - exact) > 10 * plain.uncertainty + 1e-8 * np.abs(exact)
-            if differs.any():
-                worst = np.flatnonzero(differs[0])[0]
-                index = ", ".join(map(str, np.unravel_index(sample[worst], self.calls.parameters[tensor].shape)))
-                faults.append(
-                    f"cost is not that of its layers: by {tensor}[{index}] it changes by {plain.derivative[0, worst]:.6g}, "
-                    f"the network by {exact[0, worst]:.6g}"
-                )
-        return cases, faults
+            exact = self.estimate("complex-step", tensor, sample, no_progress).derivative[0]
+            apart, allowed = plain.derivative[0] - exact, 10 * plain.uncertainty[0] + 1e-8 * np.abs(exact)
+            if not (np.abs(apart) > allowed).any():
+                continue
+            worst = np.argmax(np.abs(apart) > allowed)
+            index = ", ".join(map(str, np.unravel_index(sample[worst], self.calls.parameters[tensor].shape)))
+            sentences.append(
+                f"cost is not that of its layers: by {tensor}[{index}] it changes by {plain.derivative[0, worst]:.6g}, "
+                f"the network by {exact[worst]:.6g}"
+            )
+            lambdas[tensor] = lambda_that_explains(apart, array.ravel()[sample], allowed) if tensor[0] == "W" else None
+        if None in lambdas.values():
+            return f"{sentences[0]}; layers are left out of this check"
+        old = {f"W{layer}": lam_l for layer, lam_l in enumerate(lam, start=1)}
+        parts = [f"{old[tensor] + more:.4g} for {tensor}" for tensor, more in lambdas.items() if more is not None]
+        return f"{sentences[0]}, as if lambda, lam, were {listed(parts)}; layers are left out of this check" if parts else None
 
     def cases(self, answers: list[CostAndGradients], faults: list[str]) -> list[Case]:
         if self.has_reference:
@@ -130,7 +145,7 @@ class LayeredSubject(NetworkSubject):
         gradients = map(self.claimed_gradients, answers)
         return [Case(each, None, {"cost": self.derive.cost.base}, {"cost": cost}, found) for each in gradients]
 
-    def diagnose(self, cases: list[Case], truth: dict[str, tuple[Array, float]], failing: list[str]) -> dict[str, str | None]:
+    def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         if self.has_reference:
             return super().diagnose(cases, truth, failing)
         return diagnose_pair(cases[0], truth, self.parameters, failing)
@@ -150,13 +165,21 @@ class PairAsTwin:
             self.parameters[name][...] = array
 
     def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients:
-        """At the pair's own data; those that are given are the same."""
-        shapes = {name: array.shape for name, array in self.calls.parameters.items()}
+        """Those of the first calls, at the pair's own data, which X and y are."""
+        first, shapes = first_calls(self.calls), {name: array.shape for name, array in self.calls.parameters.items()}
         gradients = {
-            name: gradient.reshape(self.parameters[name].shape) if gradient.shape == shapes.get(name) else gradient
-            for name, gradient in self.calls.claimed().items()
+            name: gradient.reshape(self.parameters[name].shape) if np.shape(gradient) == shapes.get(name) else gradient
+            for name, gradient in first.gradients.items()
         }
-        return CostAndGradients(None, None, self.calls.cost(self.calls.parameters), gradients)
+        return CostAndGradients(None, None, first.cost, gradients)
+
+
+def lambda_that_explains(apart: Array, weights: Array, allowed: Array) -> float | None:
+    """The lambda whose penalty has the derivatives `apart` by several `weights`, up to what is `allowed`; None if none has."""
+    if len(weights) < 2 or not weights.any():
+        return None
+    lam = float(apart @ weights / (2 * weights @ weights))
+    return lam if (np.abs(apart - 2 * lam * weights) <= allowed).all() else None
 
 
 def shapes_of_network(name: str, parameters: dict[str, Array]) -> dict[str, tuple[int, ...]]:

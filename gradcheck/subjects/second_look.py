@@ -30,8 +30,8 @@ COARSE = 1e-4
 
 
 class SecondLook:
-    """Along `directions` in one tensor, such as its entries, where `claimed` is to be judged and `rounding` is what rounding may
-    change in it, (directions,) each.
+    """Along `directions` in one tensor, such as its entries, where `claimed` is to be judged and `rounding` is what rounding
+    may change in it, (directions,) each.
 
     `estimates` are what the oracles say there, by name, with arrays (1, directions); what they say after the look is in
     `found`. `refuted` counts by oracle the directions along which it was set aside, `scatter` is how far complex steps lie
@@ -156,7 +156,11 @@ def with_own_arrays(estimate: Estimate) -> Estimate:
 def put_entry(found: Estimate, k: int, one: Estimate) -> None:
     """Writes what `one`, an Estimate of a single entry, says into place k."""
     assert found.tie is not None
-    found.derivative[0, k], found.uncertainty[0, k], found.crossed[k] = one.derivative[0, 0], one.uncertainty[0, 0], one.crossed[0]
+    found.derivative[0, k], found.uncertainty[0, k], found.crossed[k] = (
+        one.derivative[0, 0],
+        one.uncertainty[0, 0],
+        one.crossed[0],
+    )
     for side, its in zip(found.tie, one.tie or (np.full((1, 1), np.nan),) * 3, strict=True):
         side[0, k] = its[0, 0]
 

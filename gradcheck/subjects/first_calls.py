@@ -1,0 +1,264 @@
+"""The first calls of a pair's functions: whether they return the same twice, and what they change.
+
+What a call changes and keeps, outside of what it is given, is harmless where later calls return the same all the same: a
+cache, a buffer to compute in. Where they do not, it is put back after every further call, so that the rest of the check is
+about the gradient, and a sentence says who changed what, and who reads it.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from gradcheck.arrays import Array
+from gradcheck.errors import UserError
+from gradcheck.faults import changes_in_place, describe_error, listed, misshapen
+from gradcheck.guard import bits
+from gradcheck.subjects import repeats
+from gradcheck.subjects.pair import Calls, FirstCalls, is_the_callers
+from gradcheck.subjects.reached import Place, Snapshot
+from gradcheck.subjects.repeats import Answer
+
+# The parameters are moved by so much of themselves, at random, for a call that has to return something else.
+MOVED = 1e-3
+# More places than these are not looked at one by one.
+MOST_PLACES = 8
+
+AFTER_COST = (
+    "AFTER COST: gradients uses what the last call of cost left behind, and is right only where that was at the same "
+    "parameters; here each of its calls comes right after such a one"
+)
+REMEMBERED = (
+    "gradients returns the same numbers at other parameters, where the slope of cost is another: as if it remembered its first "
+    "answer, or left the parameters out"
+)
+
+COST_AFTER_GRADIENTS = "cost(parameters) is another after a call of gradients: that changes something which cost reads"
+
+
+def first_calls(calls: Calls) -> FirstCalls:
+    """Calls cost, gradients and reference a few times, unless that was done before.
+
+    Raises UserError where the cost is no finite number, or not the same twice for a reason that can't be put back, and where
+    what gradients returns is no dict.
+    """
+    if calls.first is None:
+        calls.first = Examination(calls).result()
+    return calls.first
+
+
+class Examination:
+    """The first calls, one after the other; `faults` and `notes` are sentences on what they show."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self.spread: dict[str, Array] = {}
+
+    def result(self) -> FirstCalls:
+        self.cost = repeats.of_cost(self.calls, self.first_cost())
+        cost = float(self.cost.first["cost"])
+        self.look_at_cost()
+        gradients = self.first_gradients()
+        if gradients and not (wrong := list(misshapen(gradients, self.calls.parameters))):
+            self.gradients = repeats.of_gradients(self.calls, gradients)
+            self.look_at_gradients()
+            self.look_at_reference()
+        elif gradients is not None:
+            self.faults += wrong if gradients else misshapen({}, self.calls.parameters)
+        if changed := [name for name in self.calls.parameters if name in self.calls.changed_by_gradients]:
+            self.faults.append(changes_in_place("gradients", changed))
+        return FirstCalls(cost, gradients or {}, self.faults, self.notes, self.spread)
+
+    # Cost.
+
+    def first_cost(self) -> float:
+        """The cost; a sentence where it changes what it is given."""
+        arrays = self.parameters()
+        passed = self.calls.like_given(arrays)
+        self.before = self.calls.snapshot()
+        value = self.calls.cost_of(dict(passed))
+        if isinstance(value, complex) or not np.isfinite(value):
+            raise UserError(f"cost(parameters) is {value}; a gradient needs a finite real cost")
+        if changed := [name for name, array in arrays.items() if bits(passed[name]) != bits(array)]:
+            self.faults.append(changes_in_place("cost", changed))
+        return value
+
+    def look_at_cost(self) -> None:
+        """Whether a second call returns the same."""
+        changed = self.before.changed()
+        again = self.calls.cost(self.parameters())
+        if self.cost.differing({"cost": again}) and not self.puts_right("cost", changed, self.cost_differs):
+            first, spread = float(self.cost.first["cost"]), float(self.cost.spread()["cost"])
+            raise UserError(
+                f"cost(parameters) is not the same twice, {first!r} and {again!r}, and differs by up to {spread:.1e} in "
+                f"{repeats.REPEATS} calls: draw its random numbers outside"
+            )
+        self.say_what_is_the_callers("cost", changed)
+
+    def cost_differs(self) -> list[str]:
+        return ["cost"] if self.cost.differing({"cost": self.calls.cost(self.parameters())}) else []
+
+    # Gradients.
+
+    def first_gradients(self) -> Answer | None:
+        """What gradients returns, or None where it raises, with or without a call of cost just before."""
+        self.before = self.calls.snapshot()
+        try:
+            return self.calls.claimed()
+        except UserError:
+            raise
+        except Exception as error:
+            self.before.put_back(self.before.changed())
+            self.calls.after_cost = True
+            try:
+                found = self.calls.claimed()
+            except Exception:
+                self.calls.after_cost = False
+                self.faults.append(f"the backward pass raised {describe_error(error)}")
+                return None
+            self.notes.append(AFTER_COST)
+            return found
+
+    def look_at_gradients(self) -> None:
+        """Whether further calls, at the same parameters and at others, return what they should."""
+        changed = self.before.changed()
+        differing = self.gradients_differ()
+        disturbed = bool(changed) and bool(self.cost_differs())
+        if (differing and not self.right_after_cost()) or disturbed:
+            if not self.puts_right("gradients", changed, self.anything_differs):
+                self.say_not_the_same(differing, "twice")
+                self.faults += [COST_AFTER_GRADIENTS] if disturbed else []
+            self.say_what_is_the_callers("gradients", changed)
+            return
+        self.say_what_is_the_callers("gradients", changed)
+        self.look_at_other_parameters()
+        if self.gradients.varied:
+            self.spread = self.gradients.spread()
+
+    def look_at_other_parameters(self) -> None:
+        moved = self.moved()
+        try:
+            self.calls.cost(moved(1.0))
+            there = self.calls.claimed(moved(1.0), self.calls.dtype)
+        except Exception:  # there is no gradient so far away
+            self.calls.cost(self.parameters())
+            return
+        differing = self.gradients_differ()
+        if differing and not self.right_after_cost():
+            self.say_not_the_same(differing, "after a call at other parameters")
+        elif self.is_remembered(there, moved):
+            self.faults.append(REMEMBERED)
+
+    def right_after_cost(self) -> bool:
+        """Whether gradients returns what it did at first if cost is called just before, as it is from now on."""
+        if self.calls.after_cost:
+            return False
+        self.calls.after_cost = True
+        if self.gradients_differ():
+            self.calls.after_cost = False
+            return False
+        self.notes.append(AFTER_COST)
+        return True
+
+    def is_remembered(self, there: Answer, moved: Callable[[float], dict[str, Array]]) -> bool:
+        """Whether gradients returned the very same at other parameters, although the cost's slope changes on the way there.
+
+        The changes of a smooth cost's slope are alike from step to step; where they are not, there is a kink or a jump.
+        """
+        first = self.gradients.first
+        if not all(repeats.same_numbers(array, there.get(name)) for name, array in first.items()):
+            return False
+        if not any(array.any() for array in first.values()):
+            return False
+        costs = [self.calls.cost(moved(share)) for share in np.linspace(0, 1, 9)]
+        bends, changes = np.diff(costs, 2), np.diff(costs, 3)
+        rounding = self.cost.rounding_of("cost")
+        return bool(np.abs(changes).max() < np.abs(bends).max() / 10 and np.abs(bends).min() > 4 * rounding)
+
+    def gradients_differ(self) -> list[str]:
+        """The names of those gradients that another call returns otherwise; all where it raises."""
+        try:
+            return self.gradients.differing(self.calls.claimed())
+        except Exception:
+            return list(self.gradients.first)
+
+    def say_not_the_same(self, differing: Iterable[str], when: str) -> None:
+        """A sentence for each gradient that differs between calls, with its spread."""
+        try:
+            self.spread = self.gradients.spread()
+        except Exception as error:
+            self.faults.append(f"the backward pass raised at a later call {describe_error(error)}")
+            return
+        for name in differing:
+            spread, rounding = np.max(self.spread[name]), np.max(self.gradients.rounding_of(name))
+            self.faults.append(
+                f"the gradient of {name} is not the same {when}: it depends on more than the parameters; in "
+                f"{repeats.REPEATS} calls an entry differs by up to {spread:.1e}, and rounding may change {rounding:.1e}"
+            )
+
+    # The reference.
+
+    def look_at_reference(self) -> None:
+        """Whether the reference changes what the others read."""
+        if not self.calls.has_reference:
+            return
+        self.before = self.calls.snapshot()
+        try:
+            self.calls.reference(self.calls.parameters, "float64")
+        except UserError:  # it is called again, and says so then
+            return
+        changed = self.before.changed()
+        if changed and self.anything_differs():
+            self.puts_right("reference", changed, self.anything_differs)
+        self.say_what_is_the_callers("reference", changed)
+
+    # What a call changed.
+
+    def anything_differs(self) -> list[str]:
+        """Which of cost and gradients return something else than at first."""
+        return [*self.cost_differs(), *(["gradients"] if self.gradients_differ() else [])]
+
+    def puts_right(self, who: str, changed: list[Place], differing: Callable[[], list[str]]) -> bool:
+        """Whether all is as at first once the `changed` places are put back, as they are after each further call then."""
+        before, after = self.before, Snapshot(changed)
+        before.put_back(changed)
+        if not changed or differing():
+            return False
+        guilty = [place for place in changed if len(changed) <= MOST_PLACES and self.alone_differs(place, after, differing)]
+        guilty = guilty or changed
+        after.put_back(guilty)
+        readers = differing()
+        before.put_back(changed)
+        self.calls.kept = (before, guilty)
+        names = listed([place.name for place in guilty])
+        self.faults.append(f"{who} changes {names}, which {listed(readers)} read{'s' if len(readers) == 1 else ''}")
+        return True
+
+    def alone_differs(self, place: Place, after: Snapshot, differing: Callable[[], list[str]]) -> bool:
+        """Whether this place alone, as it is `after` the call, makes a difference."""
+        after.put_back([place])
+        found = differing()
+        self.before.put_back(after.places())
+        return bool(found)
+
+    def say_what_is_the_callers(self, who: str, changed: list[Place]) -> None:
+        """A sentence on parameters and data of the caller that a function reached for and changed, and puts them back."""
+        own = [place for place in changed if is_the_callers(place)]
+        if own and not any(fault.startswith(f"{who} changes {own[0].name}") for fault in self.faults):
+            self.before.put_back(own)
+            self.faults.append(f"{who} changes {listed([place.name for place in own])} in place; it may only read it")
+
+    # Parameters.
+
+    def parameters(self) -> dict[str, Array]:
+        return {name: array.copy() for name, array in self.calls.parameters.items()}
+
+    def moved(self) -> Callable[[float], dict[str, Array]]:
+        """The parameters after a share of a way from where they are: a function of the share."""
+        rng = np.random.default_rng(0)
+        way = {
+            name: MOVED * np.where(array == 0, np.abs(array).max() or 1.0, array) * rng.choice([-1.0, 1.0], array.shape)
+            for name, array in self.calls.parameters.items()
+        }
+        return lambda share: {name: array + share * way[name] for name, array in self.calls.parameters.items()}

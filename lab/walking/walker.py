@@ -1,0 +1,89 @@
+"""What walks: a twin or a stack of twins, asked in one way, and the sentences on what it does."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradcheck.arrays import Array
+from gradcheck.faults import describe_error
+from lab.twins import DeviceArray, State, TrainingStack, TrainingTwin
+from lab.walking.rates import along
+from networks import Evaluation
+
+
+class Astray(Exception):
+    """A twin does not do what PyTorch does; the message is a sentence on it."""
+
+
+class StackOfOne:
+    """A twin that answers as a `TrainingStack` does."""
+
+    def __init__(self, twin: TrainingTwin) -> None:
+        self.twin, self.network = twin, twin.network
+        self.array, self.batch, self.to_numpy = twin.array, twin.batch, twin.to_numpy
+
+    def states(self) -> list[State]:
+        return [self.twin.state()]
+
+    def load_states(self, states: Sequence[State]) -> None:
+        self.twin.load_state(states[0])
+
+    def train_step(self, X: DeviceArray, y: DeviceArray, lam: Array, lr: Array) -> tuple[Array, Array]:
+        loss, cost = self.twin.train_step(X, y, tuple(lam[:, 0].tolist()), float(lr[0]))
+        return np.array([loss]), np.array([cost])
+
+    def evaluate(self, X: DeviceArray, y: DeviceArray, lam: Array) -> Evaluation[Array]:
+        found = self.twin.evaluate(X, y, tuple(lam[:, 0].tolist()))
+        return Evaluation(*(np.array([number]) for number in found))
+
+
+class Walker(NamedTuple):
+    """A stack, or a twin as one, as `name` calls it in a sentence; `lam` is (depth, C), and it computes in `dtype`."""
+
+    name: str
+    stack: TrainingStack
+    lam: Array
+    dtype: str
+    device: str
+
+    def outputs(self, X: DeviceArray) -> list[tuple[str, Array]]:
+        """Of a single twin, in evaluation mode: what each hidden layer hands on, "A1" and so on, and twice the "logits"."""
+        if not isinstance(self.stack, StackOfOne):
+            return []
+        twin = self.stack.twin
+        *hidden, logits = twin.activations(X)
+        arrays = [(f"A{layer}", A) for layer, A in enumerate(hidden, start=1)]
+        arrays += [("logits", logits), ("logits", twin.forward(X))]
+        return [(name, twin.to_numpy(array)[None]) for name, array in arrays]  # (1, n, m) each
+
+
+@contextmanager
+def asked(what: str) -> Iterator[None]:
+    """Raises Astray where the code inside raises anything; `what` begins the sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise Astray(f"{what} raised {describe_error(error)}") from error
+
+
+def compare(where: str, name: str, claimed: Array | Tensor, expected: Tensor, allowed: Tensor) -> None:
+    """Raises Astray where an entry of `claimed` (C, ...) is further from `expected` than `allowed`, (C,) or for each entry.
+
+    Where infinity is allowed nothing is known.
+    """
+    claimed = torch.as_tensor(claimed, dtype=torch.float64, device=expected.device)
+    if claimed.shape != expected.shape:
+        raise Astray(f"{where}: {name} has shape {tuple(claimed.shape[1:])}, in PyTorch {tuple(expected.shape[1:])}")
+    bound = allowed if allowed.ndim == expected.ndim else along(allowed, expected)
+    error = (claimed - expected).abs()  # (C, ...)
+    excess = torch.where((error == 0) | bound.isinf(), 0, error / bound).nan_to_num(nan=torch.inf)
+    if not (excess > 1).any():
+        return
+    at = np.unravel_index(int(excess.argmax()), tuple(expected.shape))
+    candidate = f" of candidate {at[0]}" if len(expected) > 1 else ""
+    entry = f"{name}{list(map(int, at[1:])) if len(at) > 1 else ''}{candidate}"
+    raise Astray(f"{where}: {entry} is {claimed[at].item():.9g}, in PyTorch {expected[at].item():.9g}")
