@@ -58,7 +58,7 @@ def wrong_form(gradient: Any, tensor: str, shape: tuple[int, ...]) -> str | None
         return "is a masked array, and some of its entries are masked; it has to have a number in each"
     if array.dtype.kind == "c":
         return "is complex"
-    return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}; it has to hold floating numbers"
+    return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}"
 
 
 def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]:
