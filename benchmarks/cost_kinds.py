@@ -103,7 +103,7 @@ def tied_stage(cost: Expression, rng: Rng, x: Node) -> Node:
 
 
 def saturated_stage(cost: Expression, rng: Rng, x: Node) -> Node:
-    ops = ["sigmoid", "tanh", "softplus", "stable softplus", "naive bce", "log of sigmoid", "bce with logits"]
+    ops = ["sigmoid", "tanh", "softplus", "stable softplus", "naive bce", "log of sigmoid", "log1p of exp", "bce with logits"]
     ops += ["softmax", "log softmax", "logsumexp", "log of softmax", "cross-entropy"] if x.shape else []
     op = str(rng.choice(ops))
     if op == "naive bce":
@@ -111,6 +111,8 @@ def saturated_stage(cost: Expression, rng: Rng, x: Node) -> Node:
         return cost.apply("log", cost.apply("from one", cost.apply("sigmoid", small)))
     if op == "log of sigmoid":
         return cost.apply("log", cost.apply("sigmoid", x))
+    if op == "log1p of exp":
+        return cost.apply("log1p", cost.apply("exp", x))
     if op == "bce with logits":
         return cost.apply(op, x, cost.constant(rng.integers(0, 2, x.shape).astype(float)))
     if op == "log of softmax":

@@ -142,7 +142,7 @@ def show_one(seed: int) -> int:
     print(f"# {', '.join(drawn.kinds)}\n{drawn.source}")
     found = arrays(drawn.gradients(drawn.parameters))
     visible = set(visible_entries(drawn))
-    lines = [("entry", "from the left", "from the right", "claimed", "may be off by", "")]
+    lines: list[tuple[str, ...]] = [("entry", "from the left", "from the right", "claimed", "may be off by", "")]
     for name, gradient in found.items():
         numbers = (drawn.truth.left[name], drawn.truth.right[name], gradient, drawn.truth.allowed[name])
         for flat, index in enumerate(np.ndindex(gradient.shape)):
