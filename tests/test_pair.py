@@ -765,7 +765,7 @@ def test_what_can_not_be_put_back_is_said_all_the_same():
         return {name: 2 * array for name, array in p.items()}
 
     result = check({"w": fixed, "v": np.ones(2)}, lambda p: (p["w"] ** 2).sum() + (p["v"] ** 2).sum(), careless)
-    assert result.faults == ["gradients changes v in place; it may only read the parameters that it is given"]
+    assert result.faults == ["gradients changes its parameters in place: v; it may only read what it is given"]
 
 
 @pytest.mark.parametrize(

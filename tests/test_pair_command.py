@@ -251,7 +251,7 @@ def test_gradients_that_change_their_parameters_fail_and_all_is_put_back(in_torc
     result = check(parameters, cost, careless)
     assert state_of(*parameters.values()) == before
     assert result.verdict == "fail"
-    assert "gradients changes w in place; it may only read the parameters that it is given" in result.faults
+    assert "gradients changes its parameters in place: w; it may only read what it is given" in result.faults
     assert any("ArithmeticError" in fault for fault in result.faults) == raises
 
 
@@ -267,7 +267,7 @@ def test_a_cost_that_changes_its_parameters_fails_and_all_is_put_back():
     result = check(parameters, careless, gradients)
     assert (result.verdict, result.faults) == (
         "fail",
-        ["cost changes w in place; it may only read the parameters that it is given"],
+        ["cost changes its parameters in place: w; it may only read what it is given"],
     )
     assert state_of(*parameters.values()) == before
 

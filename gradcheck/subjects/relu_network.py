@@ -8,8 +8,8 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.derivations.relu_forward import LOSSES, relu_chain
-from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.derivations.truth import Truth
+from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import UserError, one_line
 from gradcheck.faults import kind_of, listed, misshapen
 from gradcheck.per_layer import check_shapes, lambda_per_layer
