@@ -92,17 +92,15 @@ class Scope(NamedTuple):
 
 
 def mutants_of(file: str, text: str) -> list[Mutant]:
-    """Every mutant of the source `text`, whose file has this name; no two are the same program, and none is the original."""
-    tree = ast.parse(text)
-    seen, found, on_line = {ast.dump(tree)}, [], Counter[int]()
-    for node, scope in places(tree):
+    """Every mutant of the source `text`, whose file has this name; no two are the same, and none is the original."""
+    seen, found, on_line = set[str](), [], Counter[int]()
+    for node, scope in places(ast.parse(text)):
         for operator in OPERATORS:
             for old, new in operator(node, scope):
                 source = replaced(text, old, new)
-                program = program_of(source)
-                if program is None or program in seen:
+                if source in seen or ast.unparse(old) == ast.unparse(new):
                     continue
-                seen.add(program)
+                seen.add(source)
                 line, *_ = span = span_of(old)
                 on_line[line] += 1
                 found.append(Mutant(f"{file}:{line}:{on_line[line]}", file, operator.__name__, span, source))
@@ -165,14 +163,6 @@ def replaced(text: str, old: ast.AST, new: ast.AST) -> str:
     return (before + written.encode() + after).decode()
 
 
-def program_of(source: str) -> str | None:
-    """What tells two programs apart; None where the source is none."""
-    try:
-        return ast.dump(ast.parse(source))
-    except SyntaxError:
-        return None
-
-
 def changed(node: Any, **fields: Any) -> Any:
     """A copy of the node with other fields."""
     new = copy.copy(node)
@@ -188,14 +178,15 @@ def swapped(elements: list[Any]) -> Iterator[list[Any]]:
 
 
 def arithmetic(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    """Another operation, or one operand alone."""
+    """Another operation, one operand alone, or both exchanged."""
     if isinstance(node, ast.BinOp | ast.AugAssign):
         for other in OTHER_ARITHMETIC.get(type(node.op), ()):
             yield node, changed(node, op=other())
     if isinstance(node, ast.BinOp):
         yield node, node.left
         yield node, node.right
-        yield node, changed(node, left=node.right, right=node.left)
+        if not isinstance(node.op, ast.Add | ast.Mult):
+            yield node, changed(node, left=node.right, right=node.left)
     if isinstance(node, ast.AugAssign):
         yield node, ast.Assign([node.target], node.value, lineno=node.lineno)
 

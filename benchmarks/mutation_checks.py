@@ -23,13 +23,13 @@ COMPARISONS = (
     "--hidden 7 --batch-norm --loss sigmoid --batch-size 2",
     "one-layer --lam 0.1",
 )
-# The options of a network, batch size, dtype and lambda of trainings that are about to begin.
-TRAININGS: tuple[tuple[str, int, str, float | tuple[float, ...]], ...] = (
-    ("--hidden 6,5 --batch-norm", 150, "float32", 0.01),
-    ("--hidden 7 --loss sigmoid", 20, "float64", (0.01, 0.02)),
-    ("one-layer", 250, "float32", 0.0),
-    ("one-layer-sigmoid", 20, "float32", 0.01),
-    ("--hidden 7,5", 100, "float64", 0.01),
+# Trainings that are about to begin: the options of the network, and some of the settings.
+TRAININGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--hidden 6,5 --batch-norm", {"batch_size": 150, "lam": 0.01, "augment": "flip"}),
+    ("--hidden 7 --loss sigmoid", {"batch_size": 20, "lam": (0.01, 0.02), "dtype": "float64"}),
+    ("one-layer", {"batch_size": 250}),
+    ("one-layer-sigmoid", {"batch_size": 20, "lam": 0.01, "augment": "flip"}),
+    ("--hidden 7,5", {"lam": 0.01, "dtype": "float64"}),
 )
 
 Check = tuple[str, Callable[[], list[CheckResult]]]
@@ -39,10 +39,8 @@ def checks() -> Iterator[Check]:
     """Each check: the command that makes it, and a function that returns its results."""
     for arguments in COMPARISONS:
         yield f"compare.py {arguments}", functools.partial(compare, arguments)
-    for training in TRAININGS:
-        network, batch_size, dtype, lam = training
-        command = f"train.py {network} --batch-size {batch_size} --dtype {dtype} --lam {lam}"
-        yield command, functools.partial(before_training, *training)
+    for arguments, given in TRAININGS:
+        yield f"train.py {arguments}, {given}", functools.partial(before_training, arguments, given)
 
 
 def compare(arguments: str) -> list[CheckResult]:
@@ -51,14 +49,14 @@ def compare(arguments: str) -> list[CheckResult]:
     return [check.run(no_progress) for check in compare.network_checks(compare.parse([*arguments.split(), "--device", "cpu"]))]
 
 
-def before_training(arguments: str, batch_size: int, dtype: str, lam: float | tuple[float, ...]) -> list[CheckResult]:
+def before_training(arguments: str, given: dict[str, Any]) -> list[CheckResult]:
     from lab.cli import compare
     from lab.training.run import load_images, verify_first_batch
     from lab.training.settings import Settings
     from networks import initial_state
 
     (network,) = compare.parse(arguments.split()).networks
-    settings = Settings(network, batch_size=batch_size, dtype=dtype, lam=lam)
+    settings = Settings(network, **given)
     images = load_images(settings)
     settings = replace(settings, images=len(images.train.labels))
     return [verify_first_batch(settings, initial_state(network), images, "cpu", no_progress)]
@@ -77,7 +75,8 @@ def reason(result: CheckResult) -> dict[str, str]:
     """By what a result fails, and a word on it."""
     forward = [row["name"] for row in result.forward if row["verdict"] == "fail"]
     tensors = [row["name"] for row in result.tensors if row["verdict"] == "fail"]
-    by = "forward" if forward else "gradient" if tensors else "walk"
+    raised = any(" raised " in fault for fault in result.faults)
+    by = "raised" if raised else "forward" if forward else "gradient" if tensors else "walk"
     return {"by": by, "why": "; ".join(result.faults[:1]) or ", ".join(forward or tensors)}
 
 

@@ -76,10 +76,15 @@ def images_and_classes() -> tuple[Array, Array]:
     return images.normalise("train", rows=slice(IMAGES)), images.train.labels[:IMAGES]
 
 
-def judge_original() -> tuple[list[Original], Places]:
-    """The original's trainings, and the places that it goes by. Raises UserError where a check fails it."""
+def prepare() -> None:
+    """What is the same for all mutants is made once: the images, and the rounding of PyTorch's twins."""
+    torch.set_num_threads(1)
     datasets.load = functools.cache(datasets.load)
     remember_rounding()
+
+
+def judge_original() -> tuple[list[Original], Places]:
+    """The original's trainings, and the places that it goes by. Raises UserError where a check fails it."""
     X, y = images_and_classes()
     with traced(Path("manual").resolve()) as gone_by:
         for check in checks():
@@ -144,7 +149,7 @@ def received(connection: Connection) -> Judgement:
 
 
 def main(arguments: list[str]) -> int:
-    torch.set_num_threads(1)
+    prepare()
     mutants = [Mutant(**each) for each in json.load(sys.stdin)]
     originals, gone_by = judge_original()
     instructions = {name: all_spans(compile(Path("manual", name).read_text(), name, "exec")) for name in gone_by}
