@@ -8,6 +8,9 @@ from benchmarks.cost_source import Expression, Node
 from benchmarks.cost_truth import Array
 
 Rng = np.random.Generator
+# How many axes an operation takes, where not any number.
+AXES = {"matrix": (1, 2), "centred": (2,), "transpose": (2,)}
+AXES |= dict.fromkeys(("gather", "softmax", "log softmax", "logsumexp"), (1, 2, 3))
 SHAPES = ((), (1,), (3,), (6,), (2, 3), (4, 1), (3, 4), (2, 2, 3), (3, 4, 2))
 
 
@@ -59,23 +62,19 @@ def apply_smooth(cost: Expression, rng: Rng, x: Node, op: str) -> Node:
     if op in ("log of 1 + square", "root", "reciprocal of 1 + square"):
         inside = cost.apply("shift", cost.apply("square", x), k=1.0)
         return cost.apply({"log of 1 + square": "log", "root": "sqrt"}.get(op, "reciprocal"), inside)
+    if len(x.shape) not in AXES.get(op, (0, 1, 2, 3)):
+        return cost.apply("sin", x)
     if op == "matrix":
         return mixed(cost, rng, x, normal)
     if op == "gather":
-        return cost.apply("gather", x, k=rng.integers(0, len(x.value), 4).tolist()) if x.shape else x
+        return cost.apply("gather", x, k=rng.integers(0, len(x.value), 4).tolist())
     if op == "centred":
-        return cost.apply("subtract", x, cost.apply("column mean", x)) if len(x.shape) == 2 else x
-    if op == "transpose":
-        return cost.apply(op, x) if len(x.shape) == 2 else x
-    if op in ("softmax", "log softmax", "logsumexp"):
-        return cost.apply(op, x) if x.shape else x
+        return cost.apply("subtract", x, cost.apply("column mean", x))
     return cost.apply(op, x)
 
 
 def mixed(cost: Expression, rng: Rng, x: Node, numbers: Callable[[Rng, tuple[int, ...]], Array]) -> Node:
-    """A constant matrix times x, where x is a vector or a matrix."""
-    if len(x.shape) not in (1, 2):
-        return x
+    """A constant matrix times x, a vector or a matrix."""
     matrix = cost.constant(numbers(rng, (4, x.shape[0])))
     return cost.apply("matrix times vector" if len(x.shape) == 1 else "matmul", matrix, x)
 
@@ -100,11 +99,11 @@ def kinked_stage(cost: Expression, rng: Rng, x: Node) -> Node:
 
 def tied_stage(cost: Expression, rng: Rng, x: Node) -> Node:
     """Kinks of whole numbers, some of them after a matrix of whole numbers."""
-    return kinked_stage(cost, rng, mixed(cost, rng, x, whole) if rng.random() < 0.4 else x)
+    return kinked_stage(cost, rng, mixed(cost, rng, x, whole) if len(x.shape) in AXES["matrix"] and rng.random() < 0.4 else x)
 
 
 def saturated_stage(cost: Expression, rng: Rng, x: Node) -> Node:
-    ops = ["sigmoid", "tanh", "softplus", "stable softplus", "naive bce", "log of sigmoid", "bce with logits"]
+    ops = ["sigmoid", "tanh", "softplus", "stable softplus", "naive bce", "log of sigmoid", "log1p of exp", "bce with logits"]
     ops += ["softmax", "log softmax", "logsumexp", "log of softmax", "cross-entropy"] if x.shape else []
     op = str(rng.choice(ops))
     if op == "naive bce":
@@ -112,6 +111,8 @@ def saturated_stage(cost: Expression, rng: Rng, x: Node) -> Node:
         return cost.apply("log", cost.apply("from one", cost.apply("sigmoid", small)))
     if op == "log of sigmoid":
         return cost.apply("log", cost.apply("sigmoid", x))
+    if op == "log1p of exp":
+        return cost.apply("log1p", cost.apply("exp", x))
     if op == "bce with logits":
         return cost.apply(op, x, cost.constant(rng.integers(0, 2, x.shape).astype(float)))
     if op == "log of softmax":

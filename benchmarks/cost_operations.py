@@ -30,7 +30,7 @@ def softmax_of(a: Dual) -> Dual:
 
 def log_of_sum_of_exp(a: Dual) -> Dual:
     e = shifted(a).unary(lambda xp, x: xp.exp(x), lambda xp, x, out: out)
-    return e.sum(-1).unary(lambda xp, x: xp.log(x), lambda xp, x, out: 1 / x) + a.constant(highest(a)[..., 0])
+    return e.sum(-1).unary(lambda xp, x: xp.log(x), lambda xp, x, out: 1 / x) + Dual(a.arithmetic, highest(a)[..., 0], None)
 
 
 def shifted(a: Dual) -> Dual:

@@ -12,7 +12,7 @@ rounding is measured on the piece that the exact numbers lie on.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 
 Array = np.ndarray
@@ -120,7 +120,7 @@ class Dual:
     def __add__(self, other: Any) -> "Dual":
         other = self.constant(other)
         value = np.asarray(self.value + other.value)
-        return Dual(self.arithmetic, value, added(self._spread(value.ndim), other._spread(value.ndim), value.shape))
+        return Dual(self.arithmetic, value, added(self.spread(value.ndim), other.spread(value.ndim), value.shape))
 
     def __sub__(self, other: Any) -> "Dual":
         return self + -self.constant(other)
@@ -131,7 +131,7 @@ class Dual:
     def __mul__(self, other: Any) -> "Dual":
         other = self.constant(other)
         value = np.asarray(self.value * other.value)
-        own, others = self._spread(value.ndim), other._spread(value.ndim)
+        own, others = self.spread(value.ndim), other.spread(value.ndim)
         first = None if own is None else own * other.value
         second = None if others is None else self.value * others
         return Dual(self.arithmetic, value, added(first, second, value.shape))
@@ -185,14 +185,14 @@ class Dual:
         squares = (self.tangents**2).reshape(len(self.tangents), -1).sum(axis=1)
         return Dual(self.arithmetic, self.arithmetic.array(0.0), self.arithmetic.sqrt(squares))
 
-    def _spread(self, ndim: int) -> Array | None:
+    def spread(self, ndim: int) -> Array | None:
         """The tangents with axes of length 1 so that they broadcast as the value does among arrays of `ndim` axes."""
         if self.tangents is None:
             return None
         return self.tangents.reshape(len(self.tangents), *(1,) * (ndim - self.value.ndim), *self.shape)
 
 
-def added(first: Array | None, second: Array | None, shape: tuple[int, ...]) -> Array | None:
+def added(first: Array | None, second: Array | None, shape: tuple[int, ...]) -> Any:
     """The sum of two tangents, None for 0, of a value of this shape."""
     if first is None or second is None:
         found = second if first is None else first
@@ -208,8 +208,8 @@ def stacked(*parts: Dual) -> Dual:
     if count is None:
         return Dual(arithmetic, value, None)
     zeros = arithmetic.array(np.zeros((count, *shape)))
-    tangents = [zeros if part.tangents is None else part._spread(len(shape)) for part in parts]
-    return Dual(arithmetic, value, np.stack([np.broadcast_to(each, zeros.shape) for each in tangents], axis=1))
+    tangents = [added(part.spread(len(shape)), zeros, shape) for part in parts]
+    return Dual(arithmetic, value, np.stack(tangents, axis=1))
 
 
 class Truth(NamedTuple):
@@ -237,8 +237,8 @@ def derivatives(expression: Expression, parameters: Mapping[str, Array], arithme
         tangents[first : first + array.size] = side * np.eye(array.size)
         duals[name] = Dual(arithmetic, arithmetic.array(array), arithmetic.array(tangents).reshape(total, *array.shape))
         first += array.size
-    tangents = expression(duals).tangents
-    return arithmetic.array(np.zeros(total)) if tangents is None else side * tangents
+    found = expression(duals).tangents
+    return arithmetic.array(np.zeros(total)) if found is None else side * found
 
 
 def by_name(parameters: Mapping[str, Array], flat: Array) -> dict[str, Array]:
@@ -267,8 +267,8 @@ def truth_of(expression: Expression, parameters: Mapping[str, Array], rng: np.ra
             furthest = np.maximum(furthest, np.abs(np.asarray(exact.array(found) - sides[side], np.float64)))
     if not np.isfinite(furthest).all():
         raise NoTruth("float64 overflows")
-    names = (by_name(parameters, each) for each in (sides[-1], sides[1], SAFETY * furthest + SAFETY * SMALLEST))
-    return Truth(*names, has_ties=exact.tied)
+    left, right, allowed = (by_name(parameters, each) for each in (sides[-1], sides[1], SAFETY * (furthest + SMALLEST)))
+    return Truth(left, right, allowed, exact.tied)
 
 
 def is_constant(expression: Expression, parameters: Mapping[str, Array], truth: Truth, rng: np.random.Generator) -> bool:

@@ -3,10 +3,8 @@
 import argparse
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +13,7 @@ from gradcheck import __version__
 from gradcheck.api import check_pair
 from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, run, whole_number
 from gradcheck.errors import UserError
-from gradcheck.report.files import check_writable, write_bytes, write_json
+from gradcheck.report.files import check_writable, standard_output_to_stderr, write_bytes, write_json
 from gradcheck.result import CheckResult, RunResult
 from gradcheck.subject import ORACLES, Advance
 from gradcheck.subjects.black_box import BUDGET
@@ -91,12 +89,12 @@ def pair_checks(options: argparse.Namespace) -> list[PlannedCheck]:
 
 
 def pair_check(path: str, options: argparse.Namespace) -> PlannedCheck:
-    with redirect_stdout(sys.stderr):
+    with standard_output_to_stderr():
         pair, name = load_pair(path), Path(path).stem
 
     def check_one(advance: Advance) -> CheckResult:
         try:
-            with redirect_stdout(sys.stderr):
+            with standard_output_to_stderr():
                 return check_pair(
                     pair,
                     name=name,

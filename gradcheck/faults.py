@@ -19,6 +19,9 @@ LIBRARIES = (
     *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")},
 )
 
+# How the sentence on a backward pass begins that changes its own parameters: what it returns may be right elsewhere alone.
+IN_PLACE = "gradients changes its parameters in place"
+
 
 def describe_error(error: BaseException) -> str:
     """What was raised, and where in the user's code, if it was there: "ValueError in mlp.py, line 12: ..."."""
@@ -58,7 +61,7 @@ def wrong_form(gradient: Any, tensor: str, shape: tuple[int, ...]) -> str | None
         return "is a masked array, and some of its entries are masked; it has to have a number in each"
     if array.dtype.kind == "c":
         return "is complex"
-    return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}; it has to hold floating numbers"
+    return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}"
 
 
 def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]:
@@ -82,7 +85,7 @@ def gradient_or_nan(gradients: Mapping[str, Any], tensor: str, shape: tuple[int,
 
 def changes_in_place(who: str, names: list[str]) -> str:
     """A sentence on parameters that a function changes although it is only given them."""
-    return f"{who} changes {listed(names)} in place; it may only read the parameters that it is given"
+    return f"{who} changes its parameters in place: {listed(names)}; it may only read what it is given"
 
 
 def listed(names: Sequence[str]) -> str:

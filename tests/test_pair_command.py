@@ -84,7 +84,7 @@ BAD = {
     "imports nothing": ("import nowhere_at_all", "can't be run: ModuleNotFoundError in mine.py, line 1: "),
     "no names": ("parameters = {}", "has no cost and no gradients; a pair file defines parameters, cost and gradients"),
     "a list": (PAIR + "parameters = [w]", "mine.py: parameters is a list; it has to be a dict of arrays by name"),
-    "no function": (PAIR + "cost = 3", "mine.py: cost is a int; it has to be a function of parameters"),
+    "no function": (PAIR + "cost = 3", "mine.py: cost is an int; it has to be a function of parameters"),
     "integers": (
         PAIR + "parameters = {'w': np.ones((3, 4), int)}",
         "parameter w has dtype int64; it has to be float64 or float32",
@@ -95,7 +95,7 @@ BAD = {
     "random": (PAIR + "cost = lambda p: rng.random()", "is not the same twice"),
     "raising cost": (PAIR + "cost = lambda p: p['v']", "cost(parameters) raised KeyError in mine.py, line 13: 'v'"),
     "mixed": (PAIR + "import torch\nparameters['v'] = torch.ones(2)", "parameter w: all have to be arrays, or all tensors"),
-    "layers": (PAIR + "layers = 3", "layers is a int; it has to be a Layers(X, y, ...)"),
+    "layers": (PAIR + "layers = 3", "layers is an int; it has to be a Layers(X, y, ...)"),
 }
 
 
@@ -251,7 +251,7 @@ def test_gradients_that_change_their_parameters_fail_and_all_is_put_back(in_torc
     result = check(parameters, cost, careless)
     assert state_of(*parameters.values()) == before
     assert result.verdict == "fail"
-    assert "the check may only read w, which changed" in result.faults
+    assert "gradients changes its parameters in place: w; it may only read what it is given" in result.faults
     assert any("ArithmeticError" in fault for fault in result.faults) == raises
 
 
@@ -265,7 +265,10 @@ def test_a_cost_that_changes_its_parameters_fails_and_all_is_put_back():
 
     before = state_of(*parameters.values())
     result = check(parameters, careless, gradients)
-    assert (result.verdict, result.faults) == ("fail", ["cost changes its w in place"])
+    assert (result.verdict, result.faults) == (
+        "fail",
+        ["cost changes its parameters in place: w; it may only read what it is given"],
+    )
     assert state_of(*parameters.values()) == before
 
 
@@ -282,7 +285,7 @@ def test_a_cost_that_reaches_for_the_parameters_outside(raises):
         with pytest.raises(UserError, match=r"ArithmeticError in test_pair_command\.py, line "):
             check(parameters, careless, gradients)
     else:
-        assert "the check may only read w, which changed" in check(parameters, careless, gradients).faults
+        assert check(parameters, careless, gradients).faults == ["cost changes parameters['w'], which it may only read"]
     assert state_of(*parameters.values()) == before
 
 
@@ -415,7 +418,7 @@ def test_nothing_is_checked_where_a_later_file_is_no_pair(capsys, tmp_path):
     (tmp_path / "good.py").write_text(textwrap.dedent(PAIR))
     (tmp_path / "bad.py").write_text("parameters, cost, gradients = {'w': 1}, 3, 4")
     code, out, err = call(cli.main, capsys, tmp_path / "good.py", tmp_path / "bad.py")
-    assert (code, out, err) == (2, "", f"command: {tmp_path}/bad.py: cost is a int; it has to be a function of parameters\n")
+    assert (code, out, err) == (2, "", f"command: {tmp_path}/bad.py: cost is an int; it has to be a function of parameters\n")
 
 
 def test_a_folder_with_a_gradcheck_of_its_own_does_not_hide_the_one_that_checks(capsys, tmp_path):

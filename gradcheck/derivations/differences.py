@@ -25,8 +25,8 @@ ORDER = 5
 # A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER,
 # for a kink, and by a sweep.
 ROUGH, SMALLER = 10, 8
-# A cost whose rounding error is a larger share of it, as in float32.
-COARSE = 1e-10
+# A cost whose rounding error is a larger share of it, as in float32, is looked at with steps that are LARGER.
+COARSE, LARGER = 1e-10, 8
 # One-sided derivatives that are less certain than this, relatively, are not used.
 CERTAIN = 1e-2
 
@@ -152,7 +152,8 @@ class Differences:
         Where a kink lies at 0 the uncertainty is infinite, and the slope has its one-sided derivatives.
         """
         if self.noise > COARSE * abs(self.base):
-            return self.careful(J, size)  # kinks may hide within a step as large as this rounding needs
+            # Kinks may hide within steps as large as this rounding needs.
+            return self.careful(J, LARGER * size)
         first = self.at(J, step)
         if first.truncation <= ROUGH * first.floor:
             return Slope(first.derivative, first.uncertainty, False)

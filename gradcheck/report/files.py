@@ -1,13 +1,46 @@
 """Result files: written whole or not at all."""
 
 import contextlib
+import ctypes
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import UserError
+
+STDOUT, STDERR = 1, 2
+
+
+@contextlib.contextmanager
+def standard_output_to_stderr() -> Iterator[None]:
+    """Inside, what anybody prints goes to stderr: Python code, code in C, and processes that are started."""
+    with contextlib.redirect_stdout(sys.stderr):
+        flush_all()
+        try:
+            kept = os.dup(STDOUT)
+        except OSError:  # there is none
+            yield
+            return
+        with contextlib.suppress(OSError):
+            os.dup2(STDERR, STDOUT)
+        try:
+            yield
+        finally:
+            flush_all()
+            os.dup2(kept, STDOUT)
+            os.close(kept)
+
+
+def flush_all() -> None:
+    """Writes what Python, and the C library where it can be asked, still hold back."""
+    for stream in (sys.__stdout__, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr]
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 def check_writable(path: str | Path) -> None:

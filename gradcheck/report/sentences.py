@@ -1,10 +1,11 @@
 """What a check found, in sentences, from the dict that the JSON file holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from gradcheck.arrays import Array
+from gradcheck.faults import IN_PLACE, listed
 from gradcheck.result import DirectionEntry, NetworkResult, TensorRow, Tie, WorstEntry
 
 # What it means that one derivation stands against the others, at so many entries.
@@ -31,16 +32,31 @@ def failures(network: NetworkResult) -> list[str]:
     wrong = [quantity["name"] for quantity in network["forward"] if quantity["verdict"] == "fail"]
     if wrong:
         lines.append(f"fail: {name}, the forward passes differ in {', '.join(wrong)}")
-    for tensor in network["tensors"]:
-        # A gradient that never came has its sentence already.
-        if tensor["verdict"] == "fail" and not (network["faults"] and never_came(tensor)):
-            lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
+    # A gradient that never came has its sentence already.
+    failed = [tensor for tensor in network["tensors"] if tensor["verdict"] == "fail"]
+    failed = [tensor for tensor in failed if not (network["faults"] and never_came(tensor))]
+    if failed and any(fault.startswith(IN_PLACE) for fault in network["faults"]):
+        lines.append(f"fail: {name}, {wrong_after_a_change(failed)}")
+        failed = []
+    for tensor in failed:
+        lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
     for tensor in network["tensors"]:
         if tensor["undecided"]:
             lines.append(f"undecided: {name} {tensor['name']}, {tensor['undecided']:,} of {tensor['entries']:,} entries")
     if any(tensor["undecided"] for tensor in network["tensors"]):
         lines.append(f"undecided: {UNDECIDED}")
     return lines
+
+
+def wrong_after_a_change(failed: Sequence[TensorRow]) -> str:
+    """A sentence on the tensors that fail beside a backward pass that changes the parameters while it computes."""
+    names = listed([tensor["name"] for tensor in failed])
+    return f"what it returns is not the gradient by {names} at the parameters that it was given; put the change right first"
+
+
+def nothing_came(network: NetworkResult) -> bool:
+    """Whether no gradient came at all, for which there is a sentence."""
+    return bool(network["faults"]) and all(map(never_came, network["tensors"]))
 
 
 def never_came(tensor: TensorRow) -> bool:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from gradcheck.report.sentences import ALONE, failures, scientific
+from gradcheck.report.sentences import ALONE, failures, nothing_came, scientific
 from gradcheck.result import Comparison, ForwardRow, NetworkResult, RunResult, Taylor, TensorRow
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
@@ -106,7 +106,8 @@ def about_network(network: NetworkResult) -> Iterator[str]:
     for line in failures(network):
         verdict = line.split(":")[0]
         yield styled(line, verdict) if verdict in STYLE else escape(line)
-    yield from (escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"]))
+    if not nothing_came(network):
+        yield from (escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"]))
 
 
 def exceptions(tensors: Sequence[TensorRow]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.rounding.numpy_noise import as_method, plain, with_plain_arrays
+from gradcheck.rounding.numpy_noise import as_method, plain, rebuilt, with_plain_arrays
 
 UFUNCS = {np.absolute, np.conjugate, np.sign}
 FUNCTIONS: set[Callable[..., Any]] = {
@@ -53,7 +53,7 @@ class HolomorphicArray(np.ndarray):
 def holomorphic_only(value: Any) -> Any:
     """The same value, with its complex arrays as HolomorphicArrays."""
     if isinstance(value, list | tuple):
-        return type(value)(map(holomorphic_only, value))
+        return rebuilt(value, [*map(holomorphic_only, value)])
     if isinstance(value, np.ndarray | np.generic) and np.iscomplexobj(value):
         array: Array = np.asarray(value)
         return array.view(HolomorphicArray)

@@ -71,7 +71,7 @@ class Noise:
     def changed(self, result: Any, rounds: bool) -> Any:
         """What a function returned, with its floating arrays as Noisy ones, changed by one unit where the function `rounds`."""
         if isinstance(result, list | tuple):
-            return type(result)(self.changed(part, rounds) for part in result)
+            return rebuilt(result, [self.changed(part, rounds) for part in result])
         if not isinstance(result, np.ndarray | np.generic):
             return result
         array = np.asarray(result)
@@ -143,7 +143,12 @@ def plain(value: Any) -> Any:
 def with_plain_arrays(value: Any) -> Any:
     """The same lists, tuples and dicts, with plain arrays in them."""
     if isinstance(value, list | tuple):
-        return type(value)(map(with_plain_arrays, value))
+        return rebuilt(value, [*map(with_plain_arrays, value)])
     if isinstance(value, dict):
         return {key: with_plain_arrays(part) for key, part in value.items()}
     return plain(value)
+
+
+def rebuilt(value: Any, parts: list[Any]) -> Any:
+    """A list or tuple of the same type with other parts, also a named one, as `np.linalg.eigh` returns it."""
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)

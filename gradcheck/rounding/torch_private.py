@@ -93,7 +93,17 @@ def rounds(operator: Operator) -> bool:
 
 def makes_new(operator: Operator) -> bool:
     """Whether the result of an operator is neither a view nor written into one of its arguments."""
-    return not (operator.is_view or operator._schema.is_mutable)
+    return not (operator.is_view or is_in_place(operator))
+
+
+def is_in_place(operator: Operator) -> bool:
+    """Whether an operator writes into one of its arguments."""
+    return bool(operator._schema.is_mutable)
+
+
+def draws(operator: Operator) -> bool:
+    """Whether an operator draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in operator.tags
 
 
 def jumps(operator: Operator) -> bool:

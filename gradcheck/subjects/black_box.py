@@ -14,6 +14,8 @@ from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import SIGMAS, Estimate
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.derivations.truth import Truth
+from gradcheck.diagnosis.counterfactuals import Counterfactuals
+from gradcheck.diagnosis.operations import Run
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.faults import gradient_or_nan, misshapen
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
@@ -150,7 +152,19 @@ class PairSubject:
         return quotient_errors(cost, exact, self.derive.takes_complex)
 
     def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
-        return diagnose_pair(cases[0], truth, self.parameters, failing)
+        if not self.derive.takes_complex:
+            return diagnose_pair(cases[0], truth, self.parameters, failing)
+        return diagnose_pair(cases[0], truth, self.parameters, failing, Counterfactuals(self._cost_in_run))
+
+    def _cost_in_run(self, tensor: str, direction: Array, step: complex, run: Run) -> complex:
+        """The cost, with its operations in `run`."""
+        moved = self.derive.cost.moved(tensor, direction, step)
+        if not self.calls.in_torch:
+            return self.calls.cost({name: run.array(array) for name, array in moved.items()})
+        from gradcheck.diagnosis.torch_operations import OperationsMode
+
+        with OperationsMode(run):
+            return self.calls.cost(moved)
 
 
 def unknown(found: Estimate) -> Estimate:

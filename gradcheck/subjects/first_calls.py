@@ -75,7 +75,7 @@ class Examination:
     def first_cost(self) -> float:
         """The cost; a sentence where it changes what it is given."""
         arrays = self.parameters()
-        passed = self.calls.like_given(arrays)
+        passed = self.calls.like_given(self.parameters())
         self.before = self.calls.snapshot()
         value = self.calls.cost_of(dict(passed))
         if isinstance(value, complex) or not np.isfinite(value):
@@ -109,13 +109,15 @@ class Examination:
         except UserError:
             raise
         except Exception as error:
-            self.before.put_back(self.before.changed())
+            changed = self.before.changed()
+            self.before.put_back(changed)
             self.calls.after_cost = True
             try:
                 found = self.calls.claimed()
             except Exception:
                 self.calls.after_cost = False
                 self.faults.append(f"the backward pass raised {describe_error(error)}")
+                self.say_what_is_the_callers("gradients", changed)
                 return None
             self.notes.append(AFTER_COST)
             return found
@@ -230,7 +232,7 @@ class Examination:
         after.put_back(guilty)
         readers = differing()
         before.put_back(changed)
-        self.calls.kept = (before, guilty)
+        self.calls.kept.append((before, guilty))
         names = listed([place.name for place in guilty])
         self.faults.append(f"{who} changes {names}, which {listed(readers)} read{'s' if len(readers) == 1 else ''}")
         return True
@@ -244,10 +246,11 @@ class Examination:
 
     def say_what_is_the_callers(self, who: str, changed: list[Place]) -> None:
         """A sentence on parameters and data of the caller that a function reached for and changed, and puts them back."""
-        own = [place for place in changed if is_the_callers(place)]
-        if own and not any(fault.startswith(f"{who} changes {own[0].name}") for fault in self.faults):
+        known = {place.name for _, places in self.calls.kept for place in places}
+        if own := [place for place in changed if is_the_callers(place) and place.name not in known]:
             self.before.put_back(own)
-            self.faults.append(f"{who} changes {listed([place.name for place in own])} in place; it may only read it")
+            self.calls.kept.append((self.before, own))
+            self.faults.append(f"{who} changes {listed([place.name for place in own])}, which it may only read")
 
     # Parameters.
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 
 from gradcheck.errors import UserError
-from gradcheck.faults import describe_error
+from gradcheck.faults import describe_error, kind_of
+from gradcheck.guard import generators
 from gradcheck.subjects.pair import Pair
+from gradcheck.subjects.torch_draws import SameDraws
 
 Tensors = dict[str, torch.Tensor]
 
@@ -17,9 +19,7 @@ def pair_of_function(function: type[torch.autograd.Function], inputs: dict[str, 
     if not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
         raise UserError(f"of_function({function!r}, ...): it has to be a class, a subclass of torch.autograd.Function")
     if not isinstance(inputs, dict):
-        raise UserError(
-            f"of_function({function.__name__}, ...): inputs is a {type(inputs).__name__}; it has to be a dict by name"
-        )
+        raise UserError(f"of_function({function.__name__}, ...): inputs is {kind_of(inputs)}; it has to be a dict by name")
     called = FunctionAtInputs(function, inputs, seed)
     pair = Pair(called.parameters, called.cost, called.gradients, called.reference)
     return pair if differentiable(called.reference, called.parameters) else pair._replace(reference=None)
@@ -104,17 +104,32 @@ def differentiable(reference: Callable[[Tensors], torch.Tensor], parameters: Ten
     A forward that detaches a part of its path has another slope: it was never meant to be differentiated.
     """
     leaves = {name: tensor.detach().double().requires_grad_() for name, tensor in parameters.items()}
-    generator = torch.Generator().manual_seed(0)
+    generator, same = torch.Generator().manual_seed(0), same_each_time(reference, parameters)
     try:
-        found = torch.autograd.grad(reference(leaves), list(leaves.values()), allow_unused=True)
+        found = torch.autograd.grad(same(leaves), list(leaves.values()), allow_unused=True)
         if any(gradient is None for gradient in found):
             return False
         return all(
-            slope_agrees(reference, leaves, name, gradient, generator)
-            for (name, gradient) in [*zip(leaves, found, strict=True)] * 3
+            slope_agrees(same, leaves, name, gradient, generator) for (name, gradient) in [*zip(leaves, found, strict=True)] * 3
         )
     except Exception:
         return False
+
+
+def same_each_time(reference: Callable[[Tensors], torch.Tensor], parameters: Tensors) -> Callable[[Tensors], torch.Tensor]:
+    """`reference` with the same random numbers at each call, those that it draws in the dtype of `parameters`."""
+    states = generators()
+    dtype = "float32" if any(tensor.dtype == torch.float32 for tensor in parameters.values()) else "float64"
+
+    def same(leaves: Tensors) -> torch.Tensor:
+        try:
+            with SameDraws(dtype):
+                return reference(leaves)
+        finally:
+            for state, put_back in states.values():
+                put_back(state)
+
+    return same
 
 
 def slope_agrees(

@@ -78,7 +78,7 @@ class Calls:
         self.states = generators() | buffers(pair.cost, pair.gradients, pair.reference)
         self.draws = False
         self.after_cost = False
-        self.kept: tuple[Snapshot, list[Place]] | None = None
+        self.kept: list[tuple[Snapshot, list[Place]]] = []
         self.first: FirstCalls | None = None
 
     def snapshot(self) -> Snapshot:
@@ -204,8 +204,7 @@ class Calls:
             drew = self.in_torch and not self.draws and self.drew()
             for state, put_back in self.states.values():
                 put_back(state)
-            if self.kept:
-                snapshot, places = self.kept
+            for snapshot, places in self.kept:
                 snapshot.put_back(places)
         if imported_torch() is not self.torch:
             # The function was the first to import PyTorch. What it drew there can't be drawn again: the next call is the first.

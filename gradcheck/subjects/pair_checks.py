@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,11 @@ from gradcheck.errors import UserError
 from gradcheck.faults import kind_of, numbers
 from gradcheck.torch_if_there import array_of, is_tensor
 
-if TYPE_CHECKING:
-    from gradcheck.subjects.pair import Pair
-
 A_NUMBER = "it has to be a single number"
 
 
-def check_types(pair: "Pair") -> None:
-    """Raises UserError where something is of the wrong type."""
+def check_types(pair: Any) -> None:
+    """Raises UserError where something of a `Pair` is of the wrong type."""
     if not isinstance(pair.parameters, dict):
         raise UserError(f"parameters is {kind_of(pair.parameters)}; it has to be a dict of arrays by name")
     if not pair.parameters:

@@ -208,8 +208,8 @@ def parts_of_object(value: Any, name: str) -> Iterator[Part]:
     torch = imported_torch()
     attributes = getattr(value, "__dict__", {})
     if torch and isinstance(value, torch.nn.Module):
-        for kind in (value._parameters, value._modules, value._buffers):
-            yield from ((kind, key, f"{name}.{key}") for key in kind)
+        for part in (value.named_parameters(recurse=False), value.named_buffers(recurse=False), value.named_children()):
+            yield from ((Attributes(value), key, f"{name}.{key}") for key, _ in part)
         attributes = {key: part for key, part in attributes.items() if not key.startswith("_")}
     own = is_the_users(type(value).__module__)
     if own or name == "self":

@@ -59,8 +59,8 @@ class Repeats:
 
     def spread(self) -> dict[str, Array]:
         """By how much each entry differs between calls, the largest less the smallest of REPEATS."""
-        answers = [self.first, *(self.call(dict(self.calls.parameters)) for _ in range(REPEATS - 1))]
-        return {name: np.ptp([numbers(each[name]) for each in answers], axis=0) for name in self.first}
+        answers = [self.first, *(self.run(0.0, Choices(), inside=False) for _ in range(REPEATS - 1))]
+        return {name: np.ptp([each[name] for each in answers], axis=0) for name in self.first}
 
     def measured_rounding(self) -> dict[str, Array]:
         """What rounding may change in each entry; where the code can't be run with larger roundings, nothing is known of it."""
@@ -81,10 +81,8 @@ class Repeats:
 
     def run(self, unit: float, choices: Choices, inside: bool) -> dict[str, Array]:
         """A call in which the parameters, and with `inside` every result, are rounded to `unit`."""
-        arrays = {
-            name: array * (1 + 2 * unit * self.rng.choice([-1.0, 1.0], array.shape))
-            for name, array in self.calls.parameters.items()
-        }
+        rounded = {k: a * (1 + 2 * unit * self.rng.choice([-1.0, 1.0], a.shape)) for k, a in self.calls.parameters.items()}
+        arrays = {name: np.asarray(array, self.dtype) for name, array in rounded.items()}
         if not inside:
             found = self.call(arrays)
         elif self.calls.in_torch:
@@ -96,7 +94,7 @@ class Repeats:
                 found = self.call(arrays)
         else:
             noise = Noise(unit, self.rng, choices)
-            found = self.call({name: noise.array(array.astype(self.dtype)) for name, array in arrays.items()})
+            found = self.call({name: noise.array(array) for name, array in arrays.items()})
         return {name: np.asarray(numbers(value), np.float64) for name, value in found.items()}
 
 

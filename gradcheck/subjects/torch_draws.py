@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from gradcheck.rounding.torch_private import Operator, OperatorMode
+from gradcheck.rounding.torch_private import Operator, OperatorMode, aten, draws, is_in_place
 
 WIDER = (torch.float64, torch.complex64, torch.complex128)
 
@@ -21,16 +21,16 @@ class SameDraws(OperatorMode):
 
     def run(self, operator: Operator, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The result of the operator, drawn in `dtype` and widened to what was asked for."""
-        if torch.Tag.nondeterministic_seeded not in operator.tags:
+        if not draws(operator):
             return operator(*arguments, **keywords)
-        if operator is torch.ops.aten.native_dropout.default:
+        if operator == aten.native_dropout.default:
             return self.dropout(*arguments, **keywords)
         asked = [part for part in (*arguments, *keywords.values()) if self.is_wider(part)]
         if not asked:
             return operator(*arguments, **keywords)
         narrowed = [self.narrowed(part) for part in arguments]
         found = operator(*narrowed, **{key: self.narrowed(part) for key, part in keywords.items()})
-        if operator._schema.is_mutable:
+        if is_in_place(operator):
             return arguments[0].copy_(found)
         return found.double() if found.is_floating_point() else found
 

@@ -1,0 +1,143 @@
+"""Which single mistake in one operation of a cost gives the claimed gradient: the cost is run with each, one after another.
+
+Each answer is true by itself: with that mistake the cost has the claimed derivative, along several random directions.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.arrays import Array
+from gradcheck.diagnosis.explanation import SHARP, UNEXPLAINED
+from gradcheck.diagnosis.expressions import expression, line_of, operands
+from gradcheck.diagnosis.operations import Call, Change, Run, Seen, Site
+from gradcheck.diagnosis.pair_patterns import Known
+from gradcheck.diagnosis.slips import slips, slips_in_rows
+
+# So small that its square vanishes.
+STEP = 1e-100
+
+# Directions along which the claim has to be explained.
+DIRECTIONS = 3
+
+# Seconds that the search may take for all tensors of a pair.
+SECONDS = 5.0
+
+# `cost_along(tensor, direction, step, run)`: the cost that far along a direction in a tensor, as `run` evaluates it.
+CostAlong = Callable[[str, Array, complex, Run], complex]
+
+
+class Mistake(NamedTuple):
+    """A change at a site, in those of its runs that are in `which`; `words` hold {text} for the operation's and {where}."""
+
+    words: str
+    site: Site
+    change: Change
+    which: range
+
+
+class Line(NamedTuple):
+    """A direction in a tensor: what is claimed along it, what is right, and how far both may be off."""
+
+    direction: Array
+    claimed: float
+    reference: float
+    rounding: float
+
+    def explained_by(self, derivative: float) -> bool:
+        """Whether `derivative` is what is claimed, as `explains` says of gradients."""
+        error = abs(self.claimed - self.reference)
+        return abs(self.claimed - derivative) <= max(UNEXPLAINED * error, min(self.rounding, SHARP * error))
+
+    @property
+    def is_wrong(self) -> bool:
+        return abs(self.claimed - self.reference) > self.rounding
+
+
+class Counterfactuals:
+    """The search for the mistake in a cost, which `cost_along` evaluates."""
+
+    def __init__(self, cost_along: CostAlong) -> None:
+        self.cost_along, self.until = cost_along, time.perf_counter() + SECONDS
+        self.found: list[Mistake] = []
+
+    def __call__(self, known: Known) -> str | None:
+        """The mistake that explains a tensor at its known entries, in words, or None. One entry would be explained by any."""
+        lines = directions_of(known)
+        if known.claimed.size < 2 or not all(line.is_wrong for line in lines):
+            return None
+        try:
+            honest = Run()
+            right = self._derivative(known.name, lines[0], honest)
+            if not lines[0]._replace(claimed=lines[0].reference + (lines[0].claimed - right)).explained_by(lines[0].claimed):
+                return None  # what runs is not what the oracle derived
+            for mistake in (*self.found, *mistakes(honest.seen)):
+                if time.perf_counter() > self.until:
+                    return None
+                if all(line.explained_by(self._derivative(known.name, line, Run(*mistake[1:]))) for line in lines):
+                    self.found.append(mistake)
+                    return f"{known.name}: {in_words(mistake, honest.seen)}"
+        except Exception:  # the cost does not run on a subclass of ndarray
+            return None
+        return None
+
+    def _derivative(self, tensor: str, line: Line, run: Run) -> float:
+        with np.errstate(all="ignore"):
+            return float(np.imag(self.cost_along(tensor, line.direction, 1j * STEP, run)) / STEP)
+
+
+def directions_of(known: Known) -> list[Line]:
+    """Random directions over the known entries of a tensor."""
+    rng, lines = np.random.default_rng(0), []
+    for weights in rng.standard_normal((DIRECTIONS, len(known.entries))):
+        direction = np.zeros(int(np.prod(known.shape)))
+        direction[known.entries] = weights
+        claimed, reference = (float(weights @ np.ravel(each)) for each in (known.claimed, known.reference))
+        lines.append(
+            Line(direction.reshape(known.shape), claimed, reference, known.rounding * float(np.sqrt(weights @ weights)))
+        )
+    return lines
+
+
+def mistakes(seen: dict[Site, Seen]) -> Iterator[Mistake]:
+    """Those of every run of an operation first, then those of one call of the function around it, of the first or the last
+    one of several runs, and of the first or the last row."""
+    own = {site: each for site, each in seen.items() if len(site.places) == 1}
+    of_one_call = {site: each for site, each in seen.items() if each.runs < seen[site._replace(places=site.places[:1])].runs}
+    for sites in (own, of_one_call):
+        for site, each in sites.items():
+            for words, change in slips(site.operation, each.last):
+                yield Mistake(words, site, change, range(each.runs))
+    for site, each in (own | of_one_call).items():
+        for call, which, text in some_of(each):
+            for words, change in slips(site.operation, call):
+                yield Mistake(f"{words}, {text}", site, change, which)
+    for site, each in own.items():
+        for words, change in slips_in_rows(each.last):
+            yield Mistake(words, site, change, range(each.runs))
+
+
+def some_of(seen: Seen) -> Iterator[tuple[Call, range, str]]:
+    """The runs that a loop that is a step short leaves out, or alone goes through, with one of them."""
+    runs = seen.runs
+    if runs > 1:
+        yield seen.first, range(1), f"in the first of its {runs} runs"
+        yield seen.last, range(runs - 1, runs), f"in the last of its {runs} runs"
+    if runs > 2:
+        yield seen.last, range(1, runs), f"in all but the first of its {runs} runs"
+        yield seen.first, range(runs - 1), f"in all but the last of its {runs} runs"
+
+
+def in_words(mistake: Mistake, seen: dict[Site, Seen]) -> str:
+    """The sentence, with the operation as it stands in the user's file."""
+    code, instruction = mistake.site.places[0]
+    text = expression(code, instruction)
+    names = operands(text, seen[mistake.site].names)
+    quoted = [f"`{name}`" for name in names] + [f"operand {place + 1}" for place in range(len(names), 9)]
+    callers = [f"called in line {line_of(*caller)}" for caller in mistake.site.places[1:]]
+    where = ", ".join([f"line {line_of(code, instruction)} of {Path(code.co_filename).name}", *callers])
+    sentence = mistake.words.format(operands=quoted, text=f"`{text}` ({where})" if text else f"an operation ({where})")
+    return f"{sentence}: with that, the cost has the derivative that is claimed"

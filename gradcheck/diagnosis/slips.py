@@ -1,0 +1,140 @@
+"""The mistakes that can be made in the derivative of one operation: its words, and what runs in its place.
+
+Words hold {text} for the operation and {operands[0]}, ... for what it computes with, as they stand in the user's file. Changes
+work for NumPy's functions and for PyTorch's.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck.diagnosis.operations import Call, Change, with_derivative
+from gradcheck.torch_if_there import is_tensor
+
+Slip = tuple[str, Change]
+
+# A number that is added and so small is a guard, against a logarithm of 0 or a division by it.
+GUARD = 1e-3
+
+# By operation, what is taken for its derivative at z where it returns y.
+SLOPES: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
+    "tanh": {
+        "the derivative of {text} is taken to be 1 - tanh(z)": lambda z, y: 1 - y,
+        "the derivative of {text} is taken to be 1 - z**2": lambda z, y: 1 - z**2,
+        "the derivative of {text} is taken to be 1 - tanh(tanh(z))**2": lambda z, y: 1 - np.tanh(y) ** 2,
+        "the derivative of {text} is taken to be tanh(z) * (1 - tanh(z))": lambda z, y: y * (1 - y),
+        "the derivative of {text} is taken to be 1 + tanh(z)**2": lambda z, y: 1 + y**2,
+    },
+    "exp": {"the factor 1 - s is missing in the derivative of the sigmoid s = 1 / (1 + {text})": lambda z, y: 1 + y},
+    "sigmoid": {
+        "the factor 1 - s is missing in the derivative of the sigmoid s = {text}": lambda z, y: y,
+        "the factor s is missing in the derivative of the sigmoid s = {text}": lambda z, y: 1 - y,
+        "the derivative of {text} is taken of s instead of z": lambda z, y: 1 / (2 + np.exp(y) + np.exp(-y)),
+    },
+}
+
+
+def slips(operation: str, call: Call) -> Iterator[Slip]:
+    """All of one operation."""
+    if operation == "add":
+        yield from guards(call)
+    places = call.carriers()
+    if len(places) == 1:
+        yield from wrong_derivatives(operation, call, places[0])
+    for place in places:
+        yield f"the path through {{operands[{place}]}} in {{text}} is missing", partial(without_path, place=place)
+
+
+def slips_in_rows(call: Call) -> Iterator[Slip]:
+    """A loop over the rows of what an operation returns that leaves one out, or goes through one alone."""
+    rows = np.shape(call.result())[:1]
+    if not rows or rows[0] < 2:
+        return
+    for place in call.carriers():
+        for kept, words in (
+            (slice(1), f"all but the first of its {rows[0]} rows"),
+            (slice(1, None), f"the first of its {rows[0]} rows"),
+            (slice(-1), f"the last of its {rows[0]} rows"),
+        ):
+            path = f"the path through {{operands[{place}]}} in {{text}} is missing in {words}"
+            yield path, partial(in_rows, place=place, kept=kept)
+
+
+def without_path(call: Call, place: int) -> Any:
+    """What the operation returns, with no derivative through the argument at `place`."""
+    return call.without(place).result()
+
+
+def in_rows(call: Call, place: int, kept: slice) -> Any:
+    """What the operation returns, with the derivative through the argument at `place` in some rows alone."""
+    whole, changed = call.result(), call.without(place).result()
+    derivative = changed.imag + 0
+    derivative[kept] = whole.imag[kept]
+    return with_derivative(whole, derivative)
+
+
+def guards(call: Call) -> Iterator[Slip]:
+    """A tiny number is added in the cost, and not in what was derived."""
+    for place in (0, 1):
+        guard, other = call.arguments[place], 1 - place
+        if isinstance(guard, float) and 0 < abs(guard) <= GUARD:
+            difference = f"the difference is {guard:.0e} / {{operands[{other}]}}"
+            words = f"the cost has a guard that the gradient leaves out, {{text}}; {difference}"
+            yield words, partial(without_guard, place=other)
+
+
+def without_guard(call: Call, place: int) -> Any:
+    """The argument at `place` alone."""
+    return call.arguments[place] + 0.0
+
+
+def wrong_derivatives(operation: str, call: Call, place: int) -> Iterator[Slip]:
+    """Of an operation of one variable, the argument at `place`."""
+    x, y = call.at(place), call.result()
+    if np.shape(x) == np.shape(y) and not bool((x.imag == y.imag).all()):
+        what = "factor" if operation in ("multiply", "divide", "matmul") else "derivative"
+        yield f"the {what} of {{text}} is left out", partial(passed_on, place=place)
+    if operation in ("multiply", "divide"):
+        yield "the factor of {text} is taken twice", partial(twice, place=place)
+    for words, slope in SLOPES.get(operation, {}).items():
+        yield words, partial(sloping, place=place, slope=slope)
+    if operation == "getitem" and has_repeats(call):
+        yield "the repeated indices of {text} are counted once", counted_once
+
+
+def sloping(call: Call, place: int, slope: Callable[[Any, Any], Any]) -> Any:
+    """What a function of one number returns, with `slope(z, y)` for its derivative."""
+    z, y = call.at(place), call.result()
+    slopes = slope(np.asarray(z.real), np.asarray(y.real))
+    return with_derivative(y, z.imag.new_tensor(slopes) * z.imag if is_tensor(z) else slopes * z.imag)
+
+
+def passed_on(call: Call, place: int) -> Any:
+    """What the operation returns, with the derivative of the argument at `place` as it came."""
+    return with_derivative(call.result(), call.at(place).imag)
+
+
+def twice(call: Call, place: int) -> Any:
+    """What a product returns, with the derivative multiplied by the other factor once more."""
+    again = list(call.arguments)
+    again[place] = call.result().imag
+    return with_derivative(call.result(), call.function(*again, **call.keywords).real)
+
+
+def has_repeats(call: Call) -> bool:
+    """Whether an index of rows names one of them more than once."""
+    index = np.asarray(call.arguments[1]) if not isinstance(call.arguments[1], tuple) else np.zeros(0)
+    return index.dtype.kind in "iu" and np.unique(index).size < index.size
+
+
+def counted_once(call: Call) -> Any:
+    """The rows at the indices, of which the last one of several equal alone hands the derivative on, as `d[index] += ...`."""
+    index, rows = np.asarray(call.arguments[1]), call.result()
+    _, from_behind = np.unique(index.ravel()[::-1], return_index=True)
+    last = np.zeros(index.size, bool)
+    last[index.size - 1 - from_behind] = True
+    derivative = rows.imag + 0
+    derivative[~last.reshape(index.shape)] = 0
+    return with_derivative(rows, derivative)
