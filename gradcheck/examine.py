@@ -82,23 +82,23 @@ def derivative_sizes(
 ) -> dict[str, Array]:
     """What an uncertainty is large against, for each tensor (cases, 1): its largest derivative; the largest of all tensors
     where its own are but rounding; and what they would be were the cost to change by its own size where those are too."""
+    rounding = {tensor: np.array([[np.max(case.rounding[tensor])] for case in cases]) for tensor in estimates}
     own = {
-        tensor: largest(next(iter(found.values())).derivative) if found else np.ones((len(cases), 1))
+        tensor: largest_known(next(iter(found.values()))) if found else np.ones((len(cases), 1))
         for tensor, found in estimates.items()
     }
     of_all = np.max(list(own.values()), axis=0)
     sizes = {}
     for tensor, size in own.items():
-        rounding = np.array([[np.max(case.rounding[tensor])] for case in cases])
-        size = np.where(verdict.DECISIVE * size > rounding, size, of_all)
-        sizes[tensor] = np.where(verdict.DECISIVE * size > rounding, size, np.maximum(size, subject.scale(tensor)))
+        size = np.where(verdict.DECISIVE * size > rounding[tensor], size, of_all)
+        sizes[tensor] = np.where(verdict.DECISIVE * size > rounding[tensor], size, np.maximum(size, subject.scale(tensor)))
     return sizes
 
 
-def largest(derivative: Array) -> Array:
-    """The largest finite derivative (cases, entries) of each case, (cases, 1)."""
-    finite = np.where(np.isfinite(derivative), np.abs(derivative), 0)
-    return finite.max(axis=1, keepdims=True, initial=0)
+def largest_known(found: Estimate) -> Array:
+    """The largest derivative of each case that is known not to be 0, (cases, 1)."""
+    known = np.isfinite(found.derivative) & (np.abs(found.derivative) > found.uncertainty)
+    return np.max(np.abs(found.derivative), axis=1, keepdims=True, initial=0, where=known)
 
 
 def diagnose(subject: Subject, cases: list[Case], checks: Mapping[str, TensorCheck], rows: Mapping[str, TensorRow]) -> None:

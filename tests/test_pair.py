@@ -275,7 +275,7 @@ def test_rounding_is_not_taken_for_a_kink():
     for seed in range(100):
         noise = 1e-12 * np.random.default_rng(seed).standard_normal(200)
         drawn = {0.0: 0.0}
-        differences = Differences(base=0.0, noise=1e-12)
+        differences = Differences(base=0.0, noise=1e-12, rounding_inside=lambda: 0.0)
 
         def J(h, drawn=drawn, noise=noise):
             return np.sin(1 + h) - np.sin(1) + drawn.setdefault(h, noise[len(drawn)])

@@ -20,6 +20,8 @@ BISECTIONS = 30
 # How far the last few limits lie apart stands for the error of the last, times MISTRUST: where there are many kinks inside
 # every step that rounding allows, some of them agree by chance.
 WITNESSES, MISTRUST = 4, 8
+# A leap of the cost is rounding if it is at most so many times what rounding inside changes.
+LEAP = 16
 # Extrapolations go so far: further ones gain nothing but rounding.
 ORDER = 5
 # A difference whose truncation error is over ROUGH times its rounding error is looked at again: with a step that is SMALLER,
@@ -83,10 +85,14 @@ class Sweep(NamedTuple):
 
 
 class Differences:
-    """The differences of a cost that is `base` at step 0 and whose rounding error is `noise`."""
+    """The differences of a cost that is `base` at step 0 and whose rounding error is `noise`.
 
-    def __init__(self, base: float, noise: float) -> None:
-        self.base, self.noise = base, noise
+    `rounding_inside()` is by how much the cost changes where all that is computed inside is rounded at random; it is asked
+    where the cost leaps.
+    """
+
+    def __init__(self, base: float, noise: float, rounding_inside: Callable[[], float]) -> None:
+        self.base, self.noise, self.rounding_inside = base, noise, rounding_inside
 
     def rounding(self, *costs: float) -> float:
         """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, that of the others is larger."""
@@ -104,7 +110,7 @@ class Differences:
 
         With powers of h^2 of the error taken out for central differences, and of h for one-sided ones (Richardson 1911; Ridders
         1982). It ends where rounding is larger than what is uncertain already. Where the cost stands still within small steps
-        and leaps between larger ones, the leap is the rounding error.
+        and leaps between larger ones, the leap is the rounding error, unless nothing inside rounds by as much.
         """
         central, left, right = Extrapolation(4), Extrapolation(2), Extrapolation(2)
         closest, last, moving, standing = (np.inf, np.nan), np.nan, np.nan, np.nan
@@ -127,8 +133,8 @@ class Differences:
                 break
         if np.isfinite(moving + standing):
             leap = self.leap(J, standing, moving)
-            if leap > self.rounding(self.base):
-                return Differences(self.base, leap / 4).sweep(J, size)
+            if self.rounding(self.base) < leap <= LEAP * self.rounding_inside():
+                return Differences(self.base, leap / 4, self.rounding_inside).sweep(J, size)
             still = Extrapolated(0.0, self.rounding(self.base) / standing)
             return Sweep(still, still, still, standing)
         return Sweep(central.best, left.best, right.best, closest[1])

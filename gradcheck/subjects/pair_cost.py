@@ -50,11 +50,17 @@ class Cost:
         noise = max([EPS * abs(self.base), *(change for change in (*closest, fine) if np.isfinite(change))])
         steps = self.smallest_step(further)
         # Those of a cost in float32 are as large at any spacing; all else that third differences show grows with it.
-        if middle > max(1000 * noise, coarse / 4):
+        if middle > max(1000 * noise, coarse / 4) and not self.falls_gradually(middle, noise):
             steps = max(steps, middle)
         if steps > 1000 * noise:
             self.notes.append(f"A COST IN STEPS of about {steps:.0e}, as if in float32: differences see no less than that")
         return max(noise, steps)
+
+    def falls_gradually(self, largest: float, noise: float) -> bool:
+        """Whether third differences, `largest` at some spacing, are of a size between that and `noise` at a smaller one, as where
+        the cost oscillates; steps are there or not."""
+        third = [np.abs(np.diff(self.costs_on_a_line(COARSE / 16**k * np.arange(POINTS)), 3)).max() for k in (2, 3, 4)]
+        return any(30 * noise < size < largest / 30 for size in third)
 
     def smallest_step(self, further: dict[float, list[float]]) -> float:
         """The smallest change of a cost that stands still nearby and leaps further on, as one that rounds to float32 or to so

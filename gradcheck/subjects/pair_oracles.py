@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from gradcheck.subjects.pair_cost import Cost
 
 # A tensor takes the median of the best steps at this many entries, at most.
 TRIED = 3
+
+# Evaluations of the cost with rounding at random that tell how it rounds inside.
+ROUNDED = 4
 
 # The complex step, as a share of what it moves: its square vanishes against 1, and what it is multiplied by may be as small as
 # 1e-280 before a derivative is lost below the smallest number.
@@ -38,7 +41,7 @@ class PairOracles:
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.parameters = calls, rng, calls.parameters
         self.cost = Cost(calls, rng, notes)
-        self.differences = Differences(self.cost.base, self.cost.noise)
+        self.differences = Differences(self.cost.base, self.cost.noise, self.rounding_inside)
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
         self.seconds, self.takes_complex = 3 * self.cost.seconds, False
@@ -47,6 +50,15 @@ class PairOracles:
             self.takes_complex = True
         except UserError as error:
             notes.append(f"NO COMPLEX STEP: for complex parameters, {error}; central differences stand in for it")
+
+    @cache  # noqa: B019
+    def rounding_inside(self) -> float:
+        """By how much the cost changes where each result inside it is rounded up or down at random; infinity if it can't say."""
+        try:
+            found = [self.calls.noisy_cost(dict(self.parameters), self.rng) for _ in range(ROUNDED)]
+        except UserError:
+            return np.inf
+        return float(np.abs(np.subtract(found, self.cost.base)).max())
 
     def _try_complex(self) -> float:
         """The seconds that a complex step takes. Raises UserError where it can't be trusted.
