@@ -90,7 +90,7 @@ def test_report_000_lacks_lambda_W1_and_nothing_else():
 @every_bug
 def test_a_planted_bug_makes_its_tensors_wrong_and_no_other(bug):
     found = errors(bug.gradients(example(bug.example).parameters), true_gradients(bug.example))
-    assert {tensor for tensor, error in found.items() if error > 1e-3} == bug.tensors
+    assert {tensor for tensor, error in found.items() if error > 1e-9} == bug.tensors  # a guard is small
     assert all(error < 1e-13 for tensor, error in found.items() if tensor not in bug.tensors)
 
 
