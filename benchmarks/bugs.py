@@ -99,7 +99,37 @@ def bias_summed_instead_of_averaged(original, dS, cache):
     return dW, db * len(dS)
 
 
+@bug("one-layer", "softmax", "W1 b1", "the labels are smoothed by 0.1 there, and not in the cost")
+def labels_smoothed_in_the_gradient_alone(original, cache):
+    exp, _, y = cache
+    n, K = exp.shape
+    return original(cache) + 0.1 * (np.eye(K)[y] - 1 / K) / n
+
+
+@bug("one-layer", "softmax", "W1 b1", "each row subtracts the labels of all rows")
+def labels_subtracted_in_every_row(original, cache):
+    exp, Z, y = cache
+    dlogits = exp / Z[:, None]
+    dlogits[:, y] -= 1
+    return dlogits / len(y)
+
+
+@bug("one-layer", "softmax", "W1 b1", "it has a guard, log(p + 1e-08), that the cost leaves out")
+def guard_in_the_softmax(original, cache):
+    exp, Z, y = cache
+    p = (exp / Z[:, None])[np.arange(len(y)), y][:, None]
+    return original(cache) * p / (p + 1e-8)
+
+
 # one-layer-sigmoid
+
+
+@bug("one-layer-sigmoid", "sigmoid", "W1 b1", "it has a guard, log(p + 1e-07), that the cost leaves out")
+def guard_in_the_sigmoid(original, cache):
+    exp, positive, y = cache
+    p = np.where(positive, 1, exp) / (1 + exp)
+    Y = np.eye(p.shape[1])[y]
+    return original(cache) * np.where(Y, p / (p + 1e-7), (1 - p) / (1 - p + 1e-7))
 
 
 @bug("one-layer-sigmoid", "sigmoid", "W1 b1", "multiplied by 10: the mean over the 10 classes is missing")
@@ -241,7 +271,27 @@ def bias_summed_over_the_units_too(original, dS, cache):
     return dW, np.full_like(db, db.sum())
 
 
+@bug("two-layer", "linear", "b1 b2", "image 0 of the batch stands for all of them")
+def bias_of_the_first_image_alone(original, dS, cache):
+    dW, _ = original(dS, cache)
+    return dW, dS[0]
+
+
+MEAN_ON_THE_PENALTY = "is multiplied by 20: the mean over the 20 images is missing, and its penalty by 1/2"
+
+
+@bug("two-layer", "backward", "W1", MEAN_ON_THE_PENALTY)
+def mean_missing_and_penalty_halved(original, network, parameters, caches, loss_cache, lam):
+    gradients, penalty = original(network, parameters, caches, loss_cache, lam), 2 * lam[0] * parameters["W1"]
+    return gradients | {"W1": 20 * (gradients["W1"] - penalty) + penalty / 2}
+
+
 # three-layer
+
+
+@bug("three-layer", "relu", "W1 b1 W2 b2", "what comes from above is multiplied by 1.3", layer=2)
+def upstream_a_third_too_large(original, dA, active):
+    return 1.3 * original(dA, active)
 
 
 @bug("three-layer", "penalty", "W1", "the penalty's 2*lambda*W1 is missing", layer=1)
@@ -454,6 +504,22 @@ def weights_of_the_layer_above(original, *arguments):
 def two_biases_swapped(original, *arguments):
     gradients = original(*arguments)
     return gradients | {"b6": gradients["b7"], "b7": gradients["b6"]}
+
+
+@bug("nine-layer", "backward", "W7", "its penalty takes the weights W8")
+def penalty_of_the_weights_above(original, network, parameters, caches, loss_cache, lam):
+    gradients = original(network, parameters, caches, loss_cache, lam)
+    return gradients | {"W7": gradients["W7"] + 2 * lam[6] * (parameters["W8"] - parameters["W7"])}
+
+
+@bug("nine-layer", "relu", down_from(6), "multiplied by 1.25, or 1/(1 - p) of a dropout with p = 0.2", layer=6)
+def scale_of_a_dropout(original, dA, active):
+    return original(dA, active) / 0.8
+
+
+@bug("nine-layer", "relu", down_from(7), "multiplied by 1.5625, or 1/(1 - p) squared of a dropout with p = 0.2", layer=7)
+def scale_of_a_dropout_squared(original, dA, active):
+    return original(dA, active) / 0.8**2
 
 
 @bug("nine-layer", "relu", down_from(5), "what comes from above is multiplied by 0: it is missing", layer=5)

@@ -128,4 +128,5 @@ def moved_by_error(drawn: DrawnCost, name: str, entry: int) -> float:
     """
     parameter, derivative = (float(np.asarray(each[name]).flat[entry]) for each in (drawn.parameters, drawn.truth.right))
     with np.errstate(all="ignore"):
-        return abs(ERROR * derivative * max(abs(parameter), 1.0) / np.spacing(abs(float(drawn.cost(drawn.parameters)))))
+        digits = abs(ERROR * derivative * max(abs(parameter), 1.0)) / np.spacing(abs(float(drawn.cost(drawn.parameters))))
+    return float(np.nan_to_num(digits))

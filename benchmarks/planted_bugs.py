@@ -104,17 +104,30 @@ def bug_row(name: str, place: Any, bug: Bug | example_bugs.ExampleBug) -> dict[s
 
 def bug_table(rows: list[dict[str, Any]], peers: Sequence[str]) -> str:
     """The bugs as Markdown, with the sums underneath. Of a bug without a form nobody could tell the cause."""
-    table = [("bug", "planted in", "wrong", "ours: found", "tensors", "cause", *peers)]
+    table = [("bug", "planted in", "wrong", "ours: found", "tensors", "cause", "wrong cause", *peers)]
     for row in rows:
         wrong = " ".join(row["wrong"]) if len(row["wrong"]) <= 4 else f"{len(row['wrong'])} tensors"
         cause = row["cause"] if row["cause"] == ("right" if row["has_form"] else "none") else f"**{row['cause']}**"
+        misled = "**yes**" if row["cause"] == "wrong" else "no"
         others = [yes(row["peers"][name]) for name in peers]
-        table.append((plain(row["bug"]), row["place"], wrong, yes(row["found"]), yes(row["tensors_right"]), cause, *others))
+        found, tensors = yes(row["found"]), yes(row["tensors_right"])
+        table.append((plain(row["bug"]), row["place"], wrong, found, tensors, cause, misled, *others))
     causes = ", ".join(f"{count} {cause}" for cause, count in Counter(row["cause"] for row in rows).most_common())
     causes += f"; {sum(not row['has_form'] for row in rows)} have no form"
     sums = [sum(row["found"] for row in rows), sum(row["tensors_right"] for row in rows), causes]
-    sums += [sum(row["peers"][name] for row in rows) for name in peers]
+    sums += [sum(row["cause"] == "wrong" for row in rows), *(sum(row["peers"][name] for row in rows) for name in peers)]
     return markdown([*table, (f"**found, of {len(rows)}**", "", "", *map(str, sums))])
+
+
+def cause_table(rows: list[dict[str, Any]]) -> str:
+    """How many causes are named rightly and wrongly, in the networks and in the examples."""
+    table = [("causes", "bugs", "right", "share", "wrong")]
+    for kind in ("networks", "examples"):
+        causes = [row["cause"] for row in rows if (row["place"] in NAMED) == (kind == "networks")]
+        right = causes.count("right")
+        share = f"{right / len(causes):.0%}" if causes else ""
+        table.append((kind, str(len(causes)), str(right), share, str(causes.count("wrong"))))
+    return markdown(table)
 
 
 def plain(name: str) -> str:
@@ -159,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json is not None:
         write_json(options.json, {"bugs": rows, "control": control})
     if options.json != "-":
-        print(bug_table(rows, peers))
+        print(f"{bug_table(rows, peers)}\n\n{cause_table(rows)}")
         if control:
             print(f"\n{control_table(control, ('ours', *peers))}")
     return 0

@@ -96,9 +96,8 @@ def check_pair(
     if not isinstance(budget, int | float) or not budget > 0:
         raise UserError(f"budget is {budget!r}; it has to be a number of seconds over 0")
     calls = Calls(pair)
-    with calls.all_put_back() as changed:
-        result = examine_subject(subject_of(name, calls, seed, budget), oracles, advance, seed, pictures)
-    return result.with_changed(changed)
+    with calls.all_put_back():
+        return examine_subject(subject_of(name, calls, seed, budget), oracles, advance, seed, pictures)
 
 
 def subject_of(name: str, calls: Calls, seed: int, budget: float) -> Subject:

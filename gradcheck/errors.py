@@ -22,4 +22,7 @@ class UserError(ReportedError, ValueError):
 
 def one_line(error: BaseException) -> str:
     """What an exception says, on one line; its class where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    try:
+        return " ".join(str(error).split()) or type(error).__name__
+    except Exception:  # it can't say what it has to say
+        return type(error).__name__

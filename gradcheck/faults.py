@@ -36,13 +36,13 @@ def describe_error(error: BaseException) -> str:
 def kind_of(value: Any) -> str:
     """What a value is, in a sentence: "a list", "an int", "None"."""
     name = type(value).__name__
-    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return "None" if value is None else f"{'an' if name.lower().startswith((*'aeiou', 'nd')) else 'a'} {name}"
 
 
 def numbers(value: Any) -> Array | None:
-    """The array that a value is or becomes, as a plain one; None where it becomes none."""
+    """The array that a value is or becomes, as a plain one; None where it becomes none, or where some of it is masked."""
     if isinstance(value, np.ndarray):
-        return np.asarray(value)
+        return None if np.ma.is_masked(value) else np.asarray(value)
     try:
         array = array_of(value) if is_tensor(value) else np.asarray(value)
     except Exception:  # whatever an object that is no array does when it is asked for its numbers
@@ -57,8 +57,6 @@ def wrong_form(gradient: Any, tensor: str, shape: tuple[int, ...]) -> str | None
         return f"is {kind_of(gradient)}; it has to be an array of shape {shape}"
     if array.shape != shape:
         return f"has shape {array.shape}, {tensor} has {shape}"
-    if np.ma.is_masked(gradient):
-        return "is a masked array, and some of its entries are masked; it has to have a number in each"
     if array.dtype.kind == "c":
         return "is complex"
     return None if array.dtype.kind in "fiub" else f"has dtype {array.dtype}"

@@ -144,7 +144,9 @@ def test_command_prints_the_table_and_writes_its_data(capsys, tmp_path):
     assert (code, err) == (0, "")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
     assert cells[3][:6] == ["relu mask missing", "two-layer", "W1 b1", "yes", "yes", "right"]
-    assert cells[4][:6] == ["**found, of 2**", "", "", "2", "2", "2 right; 0 have no form"]
+    assert cells[3][6] == "no"
+    assert cells[4][:7] == ["**found, of 2**", "", "", "2", "2", "2 right; 0 have no form", "0"]
+    assert cells[8][:5] == ["networks", "2", "2", "100%", "0"]
     assert cells[-1][:3] == ["**all**", "0 of 1", "0 of 1"]
     result = json.loads(file.read_text())
     assert [row["bug"] for row in result["bugs"]] == ["penalty_missing", "relu_mask_missing"]

@@ -8,10 +8,8 @@ import numpy as np
 
 from gradcheck.arrays import Array, Arrays
 from gradcheck.diagnosis.explanation import Suspicion, explains, unexplained
+from gradcheck.diagnosis.form_patterns import dropout_scales
 from gradcheck.signals import Signals
-
-# Shares that dropout commonly drops; 1/2 is a factor of its own.
-DROPPED = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.75)
 
 FOLLOWS = "it follows from layer "
 
@@ -114,6 +112,4 @@ def factors(case: Evidence) -> Iterator[tuple[float, str]]:
     if n > 1:
         yield n / (n - 1), f"{n}/{n - 1}: n - 1 stands for n"
         yield (n - 1) / n, f"{n - 1}/{n}: n stands for n - 1"
-    for p in DROPPED:
-        yield 1 - p, f"{1 - p:.6g}, or 1 - p of a dropout with p = {p}"
-        yield 1 / (1 - p), f"{1 / (1 - p):.6g}, or 1/(1 - p) of a dropout with p = {p}"
+    yield from dropout_scales()

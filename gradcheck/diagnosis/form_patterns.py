@@ -13,6 +13,9 @@ from gradcheck.diagnosis.explanation import UNEXPLAINED, Suspicion, projection
 # The bits of a float32 that are 0 in all numbers so short that they are no sign of it.
 LOW_BITS = np.uint32(0x3F)
 
+# Shares that dropout commonly drops; 1/2 is a factor of its own.
+DROPPED = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7)
+
 
 def forms(
     claimed: Array, reference: Array, rounding: float, gradients: Mapping[str, Array], name: str, penalty: Array | None = None
@@ -135,6 +138,13 @@ def other_factor(claimed: Array, reference: Array) -> Iterator[Suspicion]:
     c = projection(claimed, reference)
     words = f"{c:.6g}" if abs(c - 1) > 1e-4 else f"(1 {c - 1:+.1e})"
     yield times(c, words, reference)._replace(fitted=1)
+
+
+def dropout_scales() -> Iterator[tuple[float, str]]:
+    """What a gradient is multiplied by where dropout's scale is missing, too much or squared: (number, words)."""
+    for p in DROPPED:
+        for power, words in ((1, "1 - p"), (-1, "1/(1 - p)"), (-2, "1/(1 - p) squared")):
+            yield (1 - p) ** power, f"{(1 - p) ** power:.6g}, or {words} of a dropout with p = {p}"
 
 
 def factor_and_term(claimed: Array, reference: Array, parameter: Array, name: str) -> Iterator[Suspicion]:

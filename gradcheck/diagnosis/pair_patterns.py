@@ -20,6 +20,7 @@ from gradcheck.diagnosis.explanation import (
 from gradcheck.diagnosis.form_patterns import (
     added_constant,
     clipped,
+    dropout_scales,
     factor_and_term,
     factor_in_words,
     forms,
@@ -28,9 +29,6 @@ from gradcheck.diagnosis.form_patterns import (
     where_wrong,
 )
 from gradcheck.subject import Case
-
-# Shares that dropout commonly drops.
-DROPPED = (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.75, 0.8, 0.9)
 
 
 class Known(NamedTuple):
@@ -132,10 +130,8 @@ def factors(reference: Array, parameters: Arrays) -> Iterator[Suspicion]:
     for size in sorted({size for parameter in parameters.values() for size in parameter.shape if size > 2}):
         yield times(size, f"{size}: a sum over {size} stands for their mean, or is taken twice", reference)
         yield times(1 / size, f"1/{size}: a mean over {size} stands for their sum, or is taken twice", reference)
-    for p in DROPPED:
-        yield times(1 - p, f"{1 - p:.6g}, or 1 - p of a dropout with p = {p}", reference)._replace(fitted=1)
-        scale = f"{1 / (1 - p):.6g}, or 1/(1 - p) of a dropout with p = {p}"
-        yield times(1 / (1 - p), scale, reference)._replace(fitted=1)
+    for c, words in dropout_scales():
+        yield times(c, words, reference)._replace(fitted=1)
 
 
 def single_known_entry(known: Known) -> Iterator[Suspicion]:

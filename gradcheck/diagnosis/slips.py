@@ -27,10 +27,10 @@ SLOPES: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
         "the derivative of {text} is taken to be tanh(z) * (1 - tanh(z))": lambda z, y: y * (1 - y),
         "the derivative of {text} is taken to be 1 + tanh(z)**2": lambda z, y: 1 + y**2,
     },
-    "exp": {"the factor 1 - s is missing in the derivative of the sigmoid s = 1 / (1 + {text})": lambda z, y: 1 + y},
+    "exp": {"the factor 1 - s of the derivative of a sigmoid s is missing, which is computed from {text}": lambda z, y: 1 + y},
     "sigmoid": {
-        "the factor 1 - s is missing in the derivative of the sigmoid s = {text}": lambda z, y: y,
-        "the factor s is missing in the derivative of the sigmoid s = {text}": lambda z, y: 1 - y,
+        "the factor 1 - s of the derivative of the sigmoid s is missing, which is {text}": lambda z, y: y,
+        "the factor s of the derivative of the sigmoid s is missing, which is {text}": lambda z, y: 1 - y,
         "the derivative of {text} is taken of s instead of z": lambda z, y: 1 / (2 + np.exp(y) + np.exp(-y)),
     },
 }

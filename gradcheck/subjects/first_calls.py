@@ -18,8 +18,9 @@ from gradcheck.subjects.pair import Calls, FirstCalls, is_the_callers
 from gradcheck.subjects.reached import Place, Snapshot
 from gradcheck.subjects.repeats import Answer
 
-# The parameters are moved by so much of themselves, at random, for a call that has to return something else.
-MOVED = 1e-3
+# The parameters are moved by so much of themselves, at random, for a call that has to return something else; and by so many
+# times more for one whose result has few digits, as float16 has.
+MOVED, FURTHER = 1e-3, 100
 # More places than these are not looked at one by one.
 MOST_PLACES = 8
 
@@ -32,6 +33,10 @@ REMEMBERED = (
     "answer, or left the parameters out"
 )
 
+DEPENDS_ON_CALLS = (
+    "gradients returns something else after a call at other parameters: it depends on the calls before, and not on the "
+    "parameters alone"
+)
 COST_AFTER_GRADIENTS = "cost(parameters) is another after a call of gradients: that changes something which cost reads"
 
 
@@ -86,7 +91,7 @@ class Examination:
 
     def look_at_cost(self) -> None:
         """Whether a second call returns the same."""
-        changed = self.before.changed()
+        changed = self.changed_by("cost")
         again = self.calls.cost(self.parameters())
         if self.cost.differing({"cost": again}) and not self.puts_right("cost", changed, self.cost_differs):
             first, spread = float(self.cost.first["cost"]), float(self.cost.spread()["cost"])
@@ -94,7 +99,6 @@ class Examination:
                 f"cost(parameters) is not the same twice, {first!r} and {again!r}, and differs by up to {spread:.1e} in "
                 f"{repeats.REPEATS} calls: draw its random numbers outside"
             )
-        self.say_what_is_the_callers("cost", changed)
 
     def cost_differs(self) -> list[str]:
         return ["cost"] if self.cost.differing({"cost": self.calls.cost(self.parameters())}) else []
@@ -109,48 +113,49 @@ class Examination:
         except UserError:
             raise
         except Exception as error:
-            changed = self.before.changed()
-            self.before.put_back(changed)
+            self.before.put_back(self.changed_by("gradients"))
             self.calls.after_cost = True
             try:
                 found = self.calls.claimed()
             except Exception:
                 self.calls.after_cost = False
                 self.faults.append(f"the backward pass raised {describe_error(error)}")
-                self.say_what_is_the_callers("gradients", changed)
                 return None
             self.notes.append(AFTER_COST)
             return found
 
     def look_at_gradients(self) -> None:
         """Whether further calls, at the same parameters and at others, return what they should."""
-        changed = self.before.changed()
+        changed = self.changed_by("gradients")
         differing = self.gradients_differ()
         disturbed = bool(changed) and bool(self.cost_differs())
         if (differing and not self.right_after_cost()) or disturbed:
             if not self.puts_right("gradients", changed, self.anything_differs):
-                self.say_not_the_same(differing, "twice")
+                self.say_not_the_same(differing)
                 self.faults += [COST_AFTER_GRADIENTS] if disturbed else []
-            self.say_what_is_the_callers("gradients", changed)
-            return
-        self.say_what_is_the_callers("gradients", changed)
-        self.look_at_other_parameters()
-        if self.gradients.varied:
-            self.spread = self.gradients.spread()
+        else:
+            self.look_at_other_parameters()
 
     def look_at_other_parameters(self) -> None:
+        """Whether gradients depends on its parameters, and on nothing that calls at other parameters leave behind."""
         moved = self.moved()
         try:
             self.calls.cost(moved(1.0))
+        except UserError:  # there is no cost so far away
+            return
+        if self.gradients_differ() and not self.right_after_cost():
+            self.faults.append(DEPENDS_ON_CALLS)
+            return
+        try:
             there = self.calls.claimed(moved(1.0), self.calls.dtype)
         except Exception:  # there is no gradient so far away
-            self.calls.cost(self.parameters())
             return
-        differing = self.gradients_differ()
-        if differing and not self.right_after_cost():
-            self.say_not_the_same(differing, "after a call at other parameters")
-        elif self.is_remembered(there, moved):
+        if self.is_remembered(there, moved):
             self.faults.append(REMEMBERED)
+        elif self.gradients_differ():
+            self.faults.append(DEPENDS_ON_CALLS)
+        if self.gradients.varied:
+            self.spread = self.gradients.spread()
 
     def right_after_cost(self) -> bool:
         """Whether gradients returns what it did at first if cost is called just before, as it is from now on."""
@@ -176,7 +181,13 @@ class Examination:
         costs = [self.calls.cost(moved(share)) for share in np.linspace(0, 1, 9)]
         bends, changes = np.diff(costs, 2), np.diff(costs, 3)
         rounding = self.cost.rounding_of("cost")
-        return bool(np.abs(changes).max() < np.abs(bends).max() / 10 and np.abs(bends).min() > 4 * rounding)
+        if np.abs(changes).max() > np.abs(bends).max() / 10 or np.abs(bends).min() <= 4 * rounding:
+            return False
+        try:
+            further = self.calls.claimed(moved(FURTHER), self.calls.dtype)
+        except Exception:  # there is no gradient so far away
+            return True
+        return all(repeats.same_numbers(array, further.get(name)) for name, array in first.items())
 
     def gradients_differ(self) -> list[str]:
         """The names of those gradients that another call returns otherwise; all where it raises."""
@@ -185,8 +196,8 @@ class Examination:
         except Exception:
             return list(self.gradients.first)
 
-    def say_not_the_same(self, differing: Iterable[str], when: str) -> None:
-        """A sentence for each gradient that differs between calls, with its spread."""
+    def say_not_the_same(self, differing: Iterable[str]) -> None:
+        """A sentence for each gradient that differs between calls with the same parameters, with its spread."""
         try:
             self.spread = self.gradients.spread()
         except Exception as error:
@@ -195,8 +206,8 @@ class Examination:
         for name in differing:
             spread, rounding = np.max(self.spread[name]), np.max(self.gradients.rounding_of(name))
             self.faults.append(
-                f"the gradient of {name} is not the same {when}: it depends on more than the parameters; in "
-                f"{repeats.REPEATS} calls an entry differs by up to {spread:.1e}, and rounding may change {rounding:.1e}"
+                f"the gradient of {name} is not the same twice: it depends on more than the parameters; in {repeats.REPEATS} "
+                f"calls an entry differs by up to {spread:.1e}, and rounding may change it by at most {rounding:.1e}"
             )
 
     # The reference.
@@ -210,12 +221,24 @@ class Examination:
             self.calls.reference(self.calls.parameters, "float64")
         except UserError:  # it is called again, and says so then
             return
-        changed = self.before.changed()
+        changed = self.changed_by("reference")
         if changed and self.anything_differs():
             self.puts_right("reference", changed, self.anything_differs)
-        self.say_what_is_the_callers("reference", changed)
 
     # What a call changed.
+
+    def changed_by(self, who: str) -> list[Place]:
+        """The places that a function changed; those of the caller are put back, with a sentence, and left out.
+
+        They hold the parameters as they were given, and the data of layers.
+        """
+        changed = self.before.changed()
+        own = [place for place in changed if is_the_callers(place)]
+        if own:
+            self.before.put_back(own)
+            self.calls.kept.append((self.before, own))
+            self.faults.append(f"{who} changes {listed([place.name for place in own])}, which it may only read")
+        return [place for place in changed if place not in own]
 
     def anything_differs(self) -> list[str]:
         """Which of cost and gradients return something else than at first."""
@@ -243,14 +266,6 @@ class Examination:
         found = differing()
         self.before.put_back(after.places())
         return bool(found)
-
-    def say_what_is_the_callers(self, who: str, changed: list[Place]) -> None:
-        """A sentence on parameters and data of the caller that a function reached for and changed, and puts them back."""
-        known = {place.name for _, places in self.calls.kept for place in places}
-        if own := [place for place in changed if is_the_callers(place) and place.name not in known]:
-            self.before.put_back(own)
-            self.calls.kept.append((self.before, own))
-            self.faults.append(f"{who} changes {listed([place.name for place in own])}, which it may only read")
 
     # Parameters.
 

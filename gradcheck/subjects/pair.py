@@ -89,16 +89,13 @@ class Calls:
         return Snapshot(reached([*own, *data], functions))
 
     @contextlib.contextmanager
-    def all_put_back(self) -> Iterator[list[str]]:
-        """Puts back afterwards all that changed meanwhile; the list then has those names of it that belong to the caller."""
-        changed: list[str] = []
+    def all_put_back(self) -> Iterator[None]:
+        """Puts back afterwards all that changed meanwhile: a module, say, into which each call loads its parameters."""
         before = self.snapshot()
         try:
-            yield changed
+            yield
         finally:
-            places = before.changed()
-            before.put_back(places)
-            changed += [place.name for place in places if is_the_callers(place)]
+            before.put_back(before.changed())
 
     def cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""

@@ -198,7 +198,9 @@ def parts_of_function(function: types.FunctionType) -> Iterator[Part]:
             yield variables, name, name
         elif is_the_users(module.__name__):
             yield from ((vars(module), key, f"{name}.{key}") for key in sorted(names & vars(module).keys()))
-    yield from ((function.__defaults__, place, "a default") for place in range(len(function.__defaults__ or ())))
+    defaults = function.__defaults__ or ()
+    arguments = function.__code__.co_varnames[function.__code__.co_argcount - len(defaults) :]
+    yield from ((defaults, place, arguments[place]) for place in range(len(defaults)))
     yield from ((function.__kwdefaults__, key, key) for key in function.__kwdefaults__ or ())
     yield from ((vars(function), key, f"{function.__name__}.{key}") for key in vars(function))
 

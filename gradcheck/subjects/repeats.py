@@ -16,7 +16,7 @@ from gradcheck.rounding.numpy_noise import Noise
 from gradcheck.subjects.pair import Calls
 
 # Roundings so many times larger than they are. It is far over SAFETY: else what differs between calls would pass for rounding.
-MAGNIFIED = 2.0**10
+MAGNIFIED = {"float64": 2.0**20, "float32": 2.0**10}
 # So many calls show by how much they differ.
 REPEATS = 8
 
@@ -64,19 +64,15 @@ class Repeats:
 
     def measured_rounding(self) -> dict[str, Array]:
         """What rounding may change in each entry; where the code can't be run with larger roundings, nothing is known of it."""
+        unit, magnified = UNIT[self.dtype], MAGNIFIED[self.dtype]
         for inside in (True, False):
             try:
-                held = Choices()
-                exact = self.run(0.0, held, inside)
-                unit = UNIT[self.dtype]
-                drawn = [self.run(MAGNIFIED * unit, Choices(held), inside) for _ in range(DRAWS)]
-                return {
-                    name: SAFETY
-                    * (np.max([np.abs(each[name] - value) for each in drawn], 0) / MAGNIFIED + unit * np.abs(value))
-                    for name, value in exact.items()
-                }
+                exact = self.run(0.0, held := Choices(), inside)
+                drawn = [self.run(magnified * unit, Choices(held), inside) for _ in range(DRAWS)]
             except Exception:  # whatever the user's code does where it does not run on arrays that round at random
                 continue
+            change = {name: np.max([np.abs(each[name] - exact[name]) for each in drawn], axis=0) for name in exact}
+            return {name: SAFETY * (change[name] / magnified + unit * np.abs(exact[name])) for name in exact}
         return {}
 
     def run(self, unit: float, choices: Choices, inside: bool) -> dict[str, Array]:

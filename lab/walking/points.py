@@ -70,12 +70,15 @@ def off_kinks(network: Network, state: Tensors, batches: list[Tensor]) -> tuple[
 def into_gaps(inputs: Tensor) -> Tensor:
     """What is to be added to each unit's inputs (C, N, m) so that 0 lies in the middle of a wide gap between them: (C, m).
 
-    Of the gaps near 0 it is the widest; a gap that is further away has to be wider.
+    Of the gaps near to 0 it is the widest; one further away has to be wider by as much as it is away. Beyond all inputs is a
+    gap as well, which holds 0 already where no input has the other sign.
     """
     largest = inputs.abs().amax(dim=1, keepdim=True)  # (C, 1, m)
     beyond = torch.where(largest > 0, 4 * largest / inputs.shape[1], torch.ones_like(largest))
     low, high = inputs.amin(dim=1, keepdim=True), inputs.amax(dim=1, keepdim=True)
-    ordered = torch.cat([low - beyond, inputs, high + beyond], dim=1).sort(dim=1).values  # (C, N + 2, m)
+    ends = torch.minimum(-low, low - beyond), torch.maximum(-high, high + beyond)
+    ordered = torch.cat([inputs, *ends], dim=1).sort(dim=1).values  # (C, N + 2, m)
     widths, middles = ordered.diff(dim=1), (ordered[:, 1:] + ordered[:, :-1]) / 2  # (C, N + 1, m)
-    best = (widths - middles.abs() / 10).argmax(dim=1, keepdim=True)  # (C, 1, m)
+    away = middles.abs()
+    best = torch.where(away <= largest / 20, widths, widths - away).argmax(dim=1, keepdim=True)  # (C, 1, m)
     return -middles.gather(1, best)[:, 0]

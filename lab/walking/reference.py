@@ -35,21 +35,21 @@ class Outcome(NamedTuple):
     inputs: list[Tensor]
 
 
-# Numbers of the shape of a tensor, to be added to one that is about 1: its rounding. None adds nothing.
+# Numbers of the shape of a tensor: the rounding of numbers that are about 1. With None a pass is as exact as its dtype.
 Noise = Callable[[Tensor], Tensor] | None
 
 
 def update(network: Network, state: Tensors, batch: Batch, noise: Noise = None) -> Outcome:
     """An update in training mode: the values are loss, cost, each gradient, and the running statistics after it.
 
-    dJ/dlogits is a mean of differences of probabilities and labels, which are up to 1: `noise` is that of these differences.
+    Its own rounding does not show where terms cancel here and not in the twin: `noise` is added to what cancels.
     """
     parameters = {name: state[name].detach().requires_grad_() for name in network.parameter_shapes()}
-    logits, inputs, statistics = forward(network, {**state, **parameters}, batch.X, training=True)
-    if noise:
+    logits, inputs, statistics = forward(network, {**state, **parameters}, batch.X, True, noise)
+    if noise:  # dJ/dlogits is a mean of differences of probabilities and labels, which are up to 1
         terms = len(batch.y) * (1 if network.loss == "softmax" else network.outputs)
         logits.register_hook(lambda difference: difference + noise(difference) / terms)
-    losses, costs = losses_and_costs(network, parameters, logits, batch)
+    losses, costs = losses_and_costs(network, parameters, logits, batch, noise)
     gradients = torch.autograd.grad(costs.sum(), list(parameters.values()))
     values = {"loss": losses, "cost": costs} | dict(zip(parameters, gradients, strict=True)) | statistics
     return detached(values, inputs)
@@ -58,17 +58,19 @@ def update(network: Network, state: Tensors, batch: Batch, noise: Noise = None) 
 @torch.no_grad()
 def evaluation(network: Network, state: Tensors, batch: Batch, noise: Noise = None) -> Outcome:
     """A pass in evaluation mode: the values are loss, cost, what each hidden layer hands on, "A1" and so on, and "logits"."""
-    logits, inputs, _ = forward(network, state, batch.X, training=False)
-    losses, costs = losses_and_costs(network, state, logits, batch)
+    logits, inputs, _ = forward(network, state, batch.X, False, noise)
+    losses, costs = losses_and_costs(network, state, logits, batch, noise)
     activations = {f"A{layer}": S.relu() for layer, S in enumerate(inputs, start=1)}
     return detached({"loss": losses, "cost": costs} | activations | {"logits": logits}, inputs)
 
 
-def forward(network: Network, state: Tensors, X: Tensor, training: bool) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+def forward(
+    network: Network, state: Tensors, X: Tensor, training: bool, noise: Noise = None
+) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
     """Logits (C, n, K), the inputs of the ReLUs, and in training mode the running statistics after this batch."""
     A, inputs, moved = X, [], {}
     for layer in range(1, network.depth):
-        S, statistics = relu_input(network, state, layer, A, training)  # (C, n, m)
+        S, statistics = relu_input(network, state, layer, A, training, noise)  # (C, n, m)
         inputs.append(S)
         moved |= statistics
         A = S.relu()
@@ -83,22 +85,46 @@ def linear(state: Tensors, layer: int, A: Tensor) -> Tensor:
     return torch.baddbmm(b[:, None, :], A, W.mT)
 
 
-def relu_input(network: Network, state: Tensors, layer: int, A: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
+def relu_input(
+    network: Network, state: Tensors, layer: int, A: Tensor, training: bool, noise: Noise = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """What goes into the ReLU of a layer, (C, n, m), and in training mode the running statistics of its batch norm after it."""
     S = linear(state, layer, A)
+    if noise:
+        S = S * (1 + noise(S))
     if not network.batch_norm:
         return S, {}
     names, n = (f"running_mean{layer}", f"running_var{layer}"), S.shape[1]
     mean, var, moved = state[names[0]], state[names[1]], {}  # (C, m) each
     if training:
         mean, var = S.mean(dim=1), S.var(dim=1, correction=0)
+        if noise:  # that of a sum of n terms, one after another
+            mean, var = (number * (1 + (n / 3) ** 0.5 * noise(number)) for number in (mean, var))
         for name, of_batch in zip(names, (mean, var * n / (n - 1)), strict=True):
             moved[name] = (1 - network.momentum) * state[name] + network.momentum * of_batch
-    S_hat = (S - mean[:, None, :]) / (var + network.eps).sqrt()[:, None, :]
-    return S_hat * state[f"gamma{layer}"][:, None, :] + state[f"beta{layer}"][:, None, :], moved
+    std = (var + network.eps).sqrt()[:, None, :]  # (C, 1, m)
+    S_hat, gamma = (S - mean[:, None, :]) / std, state[f"gamma{layer}"][:, None, :]
+    S_tilde = S_hat * gamma + state[f"beta{layer}"][:, None, :]
+    if noise and S.requires_grad:
+        add_noise_to_difference(S, S_tilde, (gamma / std).detach(), noise)
+    return S_tilde, moved
 
 
-def losses_and_costs(network: Network, parameters: Tensors, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def add_noise_to_difference(S: Tensor, S_tilde: Tensor, scale: Tensor, noise: Callable[[Tensor], Tensor]) -> None:
+    """Behind a batch norm dJ/dS is a difference of dJ/dS_tilde times `scale` and its mean, and may cancel to 0."""
+    rounding: list[Tensor] = []
+
+    def note(d: Tensor) -> None:
+        size, mean = (scale * d).abs().amax(dim=1, keepdim=True), (scale * d).mean(dim=1, keepdim=True)  # (C, 1, m) each
+        rounding.append(noise(d) * size + noise(mean) * mean * (d.shape[1] / 3) ** 0.5)
+
+    S_tilde.register_hook(note)
+    S.register_hook(lambda d: d + rounding.pop())
+
+
+def losses_and_costs(
+    network: Network, parameters: Tensors, logits: Tensor, batch: Batch, noise: Noise
+) -> tuple[Tensor, Tensor]:
     """The losses and costs, (C,) each, of logits (C, n, K)."""
     classes = batch.y.expand(logits.shape[:2])  # (C, n)
     if network.loss == "softmax":
@@ -106,7 +132,10 @@ def losses_and_costs(network: Network, parameters: Tensors, logits: Tensor, batc
     else:
         Y = F.one_hot(classes, logits.shape[-1]).to(logits.dtype)  # (C, n, K)
         losses = F.binary_cross_entropy_with_logits(logits, Y, reduction="none").mean(dim=(1, 2))
-    penalties = [lam_l * parameters[f"W{l}"].square().sum(dim=(1, 2)) for l, lam_l in enumerate(batch.lam, start=1)]
+    if noise:  # a loss is a difference of numbers as large as the logits, and log(1 + 0) is as exact as its 1
+        losses = losses + noise(losses) * (1 + logits.detach().abs().amax(dim=(1, 2)))
+    weights = [parameters[f"W{layer}"] for layer in range(1, network.depth + 1)]
+    penalties = [lam_l * W.square().sum(dim=(1, 2)) for lam_l, W in zip(batch.lam, weights, strict=True)]
     return losses, losses + torch.stack(penalties).sum(dim=0)
 
 

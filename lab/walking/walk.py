@@ -4,7 +4,7 @@ A backward pass can be right at one point, one batch and one call, and wrong in 
 size comes twice and then another; the weights grow and shrink on the way; evaluation mode is looked at before each update.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,13 +15,13 @@ from torch import Tensor
 from gradcheck.arrays import Array
 from gradcheck.per_layer import split_name
 from gradcheck.rounding.draws import UNIT
-from lab.twins import State, TrainingStack, shared_cores
+from lab.twins import State, shared_cores
 from lab.walking import reference
 from lab.walking.points import POINTS, Point, state_at
 from lab.walking.rates import along, kinks, learning_rates
 from lab.walking.reference import Batch, Tensors
 from lab.walking.rounding import Expected, expect
-from lab.walking.walker import Astray, StackOfOne, Walker, asked, compare
+from lab.walking.walker import Astray, Walker, asked, compare
 from networks import IMAGE_SHAPE, moved_off_zeros
 from random_streams import Stream, random_stream
 
