@@ -57,7 +57,7 @@ class Cost:
         return max(noise, steps)
 
     def falls_gradually(self, largest: float, noise: float) -> bool:
-        """Whether third differences, `largest` at some spacing, are of a size between that and `noise` at a smaller one, as where
+        """Whether third differences, `largest` at some spacing, are between that and `noise` at a smaller one, as where
         the cost oscillates; steps are there or not."""
         third = [np.abs(np.diff(self.costs_on_a_line(COARSE / 16**k * np.arange(POINTS)), 3)).max() for k in (2, 3, 4)]
         return any(30 * noise < size < largest / 30 for size in third)

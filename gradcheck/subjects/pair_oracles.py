@@ -53,7 +53,7 @@ class PairOracles:
 
     @cache  # noqa: B019
     def rounding_inside(self) -> float:
-        """By how much the cost changes where each result inside it is rounded up or down at random; infinity if it can't say."""
+        """By how much the cost changes where what is computed inside is rounded at random; infinity if it can't say."""
         try:
             found = [self.calls.noisy_cost(dict(self.parameters), self.rng) for _ in range(ROUNDED)]
         except UserError:
