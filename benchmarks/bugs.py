@@ -512,12 +512,12 @@ def penalty_of_the_weights_above(original, network, parameters, caches, loss_cac
     return gradients | {"W7": gradients["W7"] + 2 * lam[6] * (parameters["W8"] - parameters["W7"])}
 
 
-@bug("nine-layer", "relu", down_from(6), "multiplied by 1.25, or 1/(1 - p) of a dropout with p = 0.2", layer=6)
+@bug("nine-layer", "relu", down_from(6), "multiplied by 1.25, as 1/(1 - p) of a dropout with p = 0.2", layer=6)
 def scale_of_a_dropout(original, dA, active):
     return original(dA, active) / 0.8
 
 
-@bug("nine-layer", "relu", down_from(7), "multiplied by 1.5625, or 1/(1 - p) squared of a dropout with p = 0.2", layer=7)
+@bug("nine-layer", "relu", down_from(7), "multiplied by 1.5625, as 1/(1 - p) squared of a dropout with p = 0.2", layer=7)
 def scale_of_a_dropout_squared(original, dA, active):
     return original(dA, active) / 0.8**2
 

@@ -4,14 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
-from conftest import SMALL
 
-import manual
 from lab import twins
 from lab.walking.walk import walk
 from lab.walking.walker import StackOfOne, Walker
-from manual import layers, losses, passes
 from networks import Network, initial_state
 
 PLAIN = Network("plain", hidden=(6, 5), inputs=12, outputs=4)

@@ -13,8 +13,9 @@ class Truth(NamedTuple):
     """The right gradient of a tensor as far as it is known; arrays are (cases, *shape of the tensor).
 
     `derivative` is that of the most exact oracle that could decide an entry, with its `uncertainty`; `decided` says at which
-    entries there is one that is not contested. Elsewhere the derivative is not a number, and no evidence. `contested` says
-    where another oracle that could decide contradicts it and none confirms it: then it may be wrong, and not the claim.
+    entries there is one that is not contested, and no tie, where several derivatives are right. Elsewhere the derivative is
+    not a number, and no evidence. `contested` says where another oracle that could decide contradicts it and none confirms
+    it: then it may be wrong, and not the claim.
     """
 
     derivative: Array
@@ -31,7 +32,7 @@ def truth_of(
     `deciding` says where each could decide, and `rounding` what rounding may change: (cases, entries) each.
     """
     derivative, uncertainty = np.full(rounding.shape, np.nan), np.full(rounding.shape, np.inf)
-    contradicted, confirmed = np.zeros((2, *rounding.shape), bool)
+    contradicted, confirmed, tied = np.zeros((3, *rounding.shape), bool)
     for oracle, found in estimates.items():
         speaks = deciding[oracle] & np.isfinite(found.derivative) & np.isfinite(found.uncertainty)
         with np.errstate(invalid="ignore"):
@@ -39,9 +40,11 @@ def truth_of(
         first = speaks & np.isnan(derivative)
         contradicted |= speaks & ~first & ~agrees
         confirmed |= speaks & ~first & agrees
+        if found.tie is not None:
+            tied |= np.isfinite(found.tie.left) | np.isfinite(found.tie.right)
         derivative, uncertainty = np.where(first, (found.derivative, found.uncertainty), (derivative, uncertainty))
     contested = contradicted & ~confirmed
-    decided = ~np.isnan(derivative) & ~contested
+    decided = ~np.isnan(derivative) & ~contested & ~tied
     known, off = np.where(decided, (derivative, uncertainty), ([[np.nan]], [[np.inf]]))
     return Truth(
         derivative=spread(known, np.nan, entries, shape),

@@ -4,7 +4,7 @@ Each answer is true by itself: with that mistake the cost has the claimed deriva
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,10 +47,10 @@ class Line(NamedTuple):
     reference: float
     rounding: float
 
-    def explained_by(self, derivative: float) -> bool:
-        """Whether `derivative` is what is claimed, as `explains` says of gradients."""
+    def as_good_as(self, derivative: float, other: float) -> bool:
+        """Whether two derivatives are the same against the error, as `explains` says of gradients."""
         error = abs(self.claimed - self.reference)
-        return abs(self.claimed - derivative) <= max(UNEXPLAINED * error, min(self.rounding, SHARP * error))
+        return abs(derivative - other) <= max(UNEXPLAINED * error, min(self.rounding, SHARP * error))
 
     @property
     def is_wrong(self) -> bool:
@@ -69,20 +69,32 @@ class Counterfactuals:
         lines = directions_of(known)
         if known.claimed.size < 2 or not all(line.is_wrong for line in lines):
             return None
-        try:
-            honest = Run()
-            right = self._derivative(known.name, lines[0], honest)
-            if not lines[0]._replace(claimed=lines[0].reference + (lines[0].claimed - right)).explained_by(lines[0].claimed):
-                return None  # what runs is not what the oracle derived
-            for mistake in (*self.found, *mistakes(honest.seen)):
-                if time.perf_counter() > self.until:
-                    return None
-                if all(line.explained_by(self._derivative(known.name, line, Run(*mistake[1:]))) for line in lines):
-                    self.found.append(mistake)
-                    return f"{known.name}: {in_words(mistake, honest.seen)}"
-        except Exception:  # the cost does not run on a subclass of ndarray
+        honest = Run()
+        if not self._is_derived(known.name, lines[0], honest):
             return None
+        for mistake in (*self.found, *mistakes(honest.seen)):
+            if time.perf_counter() > self.until:
+                return None
+            if self._explains(mistake, known.name, lines):
+                self.found.append(mistake)
+                return f"{known.name}: {in_words(mistake, honest.seen)}"
         return None
+
+    def _is_derived(self, tensor: str, line: Line, honest: Run) -> bool:
+        """Whether the cost runs so, and to the derivative that the oracle found."""
+        try:
+            right = self._derivative(tensor, line, honest)
+        except Exception:  # it does not run on a subclass of ndarray
+            return False
+        return line.as_good_as(right, line.reference)
+
+    def _explains(self, mistake: Mistake, tensor: str, lines: Sequence[Line]) -> bool:
+        """Whether with this mistake the cost has the claimed derivative along each line."""
+        changed = mistake.site, mistake.change, mistake.which
+        try:
+            return all(line.as_good_as(self._derivative(tensor, line, Run(*changed)), line.claimed) for line in lines)
+        except Exception:  # what runs in its place does not run everywhere
+            return False
 
     def _derivative(self, tensor: str, line: Line, run: Run) -> float:
         with np.errstate(all="ignore"):

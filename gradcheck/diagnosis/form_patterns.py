@@ -144,7 +144,7 @@ def dropout_scales() -> Iterator[tuple[float, str]]:
     """What a gradient is multiplied by where dropout's scale is missing, too much or squared: (number, words)."""
     for p in DROPPED:
         for power, words in ((1, "1 - p"), (-1, "1/(1 - p)"), (-2, "1/(1 - p) squared")):
-            yield (1 - p) ** power, f"{(1 - p) ** power:.6g}, or {words} of a dropout with p = {p}"
+            yield (1 - p) ** power, f"{(1 - p) ** power:.6g}, as {words} of a dropout with p = {p} would"
 
 
 def factor_and_term(claimed: Array, reference: Array, parameter: Array, name: str) -> Iterator[Suspicion]:

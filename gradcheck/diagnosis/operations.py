@@ -54,7 +54,7 @@ class Call(NamedTuple):
         def cut(value: Any) -> Any:
             if isinstance(value, list | tuple):
                 return type(value)([cut(part) for part in value])
-            return with_derivative(value, 0 * value.imag) if next(places) == place else value
+            return with_derivative(value, 0 * value.imag) if next(places) == place and carries(value) else value
 
         return self._replace(arguments=tuple(cut(value) for value in self.arguments))
 

@@ -128,8 +128,9 @@ def factors(reference: Array, parameters: Arrays) -> Iterator[Suspicion]:
     for c, words in ((0.5, "1/2"), (2.0, "2"), (-1.0, "-1: the sign is wrong"), (0.0, "0: it is missing")):
         yield times(c, words, reference)
     for size in sorted({size for parameter in parameters.values() for size in parameter.shape if size > 2}):
-        yield times(size, f"{size}: a sum over {size} stands for their mean, or is taken twice", reference)
-        yield times(1 / size, f"1/{size}: a mean over {size} stands for their sum, or is taken twice", reference)
+        hint = "the length of an axis: a sum for a mean, or either taken twice, would do that"
+        yield times(size, f"{size}, {hint}", reference)
+        yield times(1 / size, f"1/{size}, {hint}", reference)
     for c, words in dropout_scales():
         yield times(c, words, reference)._replace(fitted=1)
 

@@ -16,7 +16,7 @@ ALONE = {
     "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
 }
 NO_PATTERN = "no known bug makes this pattern"
-NOT_KNOWN = "only a sample of the entries is known: no pattern was looked for"
+NOT_KNOWN = "only a sample of the entries is known, and no known bug makes its pattern"
 # Entries that would not have shown even this relative error are counted by themselves.
 COARSE = 1e-6
 NOT_COMPARED = (

@@ -252,8 +252,9 @@ class Examination:
             return False
         guilty = [place for place in changed if len(changed) <= MOST_PLACES and self.alone_differs(place, after, differing)]
         guilty = guilty or changed
+        before.put_back(changed)
         after.put_back(guilty)
-        readers = differing()
+        readers = differing() or ["a later call"]
         before.put_back(changed)
         self.calls.kept.append((before, guilty))
         names = listed([place.name for place in guilty])
@@ -262,10 +263,9 @@ class Examination:
 
     def alone_differs(self, place: Place, after: Snapshot, differing: Callable[[], list[str]]) -> bool:
         """Whether this place alone, as it is `after` the call, makes a difference."""
-        after.put_back([place])
-        found = differing()
         self.before.put_back(after.places())
-        return bool(found)
+        after.put_back([place])
+        return bool(differing())
 
     # Parameters.
 

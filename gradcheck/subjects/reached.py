@@ -173,7 +173,8 @@ def parts_of(value: Any, name: str) -> Iterator[Part]:
         yield Attributes(value), "__self__", name
         yield Attributes(value), "__func__", name
     elif isinstance(value, functools.partial):
-        yield from ((Attributes(value), key, name) for key in ("func", "args", "keywords"))
+        yield Attributes(value), "func", name
+        yield from ((Attributes(value), key, key) for key in ("args", "keywords"))
     elif isinstance(value, staticmethod | classmethod):
         yield Attributes(value), "__func__", name
     elif isinstance(value, dict):

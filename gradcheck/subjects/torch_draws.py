@@ -37,8 +37,8 @@ class SameDraws(OperatorMode):
     def dropout(self, x: torch.Tensor, p: float, train: bool | None = True) -> tuple[torch.Tensor, torch.Tensor]:
         """What stands for `native_dropout`, whose result has the dtype of what it draws."""
         _, mask = torch.native_dropout(torch.ones_like(x, dtype=self.dtype), p, train)
-        kept = mask / (1 - p) if p < 1 else mask
-        return (x * kept if train else x.clone()), mask
+        kept = x * mask if p == 1 else x * mask / (1 - p)
+        return (kept if train else x.clone()), mask
 
     def is_wider(self, part: Any) -> bool:
         """Whether a tensor, or a dtype, is not the one to draw in, but has room for it."""

@@ -24,7 +24,7 @@ class Point(NamedTuple):
 POINTS = (
     Point("weights as they are", 1, None, ("same", "same", "other")),
     # Far beyond what a bound on a gradient, or on a logit, lets through.
-    Point("large weights", 16, 30, ("same",)),
+    Point("large weights", 16, 30, ("other",)),
     # Variances far below what they are at first.
     Point("small weights", 1 / 256, None, ("other",)),
     # e^-745 is 0 in float64, e^-104 in float32.

@@ -27,32 +27,40 @@ class Expected(NamedTuple):
     margins: list[Tensor]
 
 
-def expect(run: Run, state: Tensors, batch: Batch, dtype: str) -> Expected:
-    """What `run` computes at `state` and `batch`, and how far rounding to `dtype` may move it.
+class Draws:
+    """Draws of the rounding to `dtype` at one `state`: every number of it is changed by up to one unit in the last place."""
 
-    Beside the run in float64 there are DRAWS in `dtype`, with every number of the state, and what cancels on the way, changed
-    by up to one unit in the last place. What changes at most, over all entries, is the rounding of a tensor. A sum over n rows,
-    one after another, adds sqrt(n / 3) units of itself, as in `gradcheck/rounding/torch_noise.py`.
+    def __init__(self, state: Tensors, dtype: str) -> None:
+        self.state, self.dtype, self.unit = state, getattr(torch, dtype), UNIT[dtype]
+        self.generator = torch.Generator().manual_seed(0)
+        self.states = [
+            {name: (tensor * (1 + self.noise(tensor))).to(self.dtype) for name, tensor in state.items()} for _ in range(DRAWS)
+        ]
+
+    def noise(self, tensor: Tensor) -> Tensor:
+        """As many numbers as `tensor` has, each up to one unit in the last place of 1."""
+        drawn = torch.rand(tensor.shape, generator=self.generator, dtype=tensor.dtype)
+        return drawn.mul_(4 * self.unit).sub_(2 * self.unit).to(tensor.device)
+
+
+def expect(run: Run, draws: Draws, batch: Batch) -> Expected:
+    """What `run` computes at the state and `batch`, and how far rounding may move it.
+
+    Beside the run in float64 there is one in the dtype at each draw of the state, where what cancels on the way is changed
+    too. What changes at most, over all entries, is the rounding of a tensor. A sum over n rows, one after another, adds
+    sqrt(n / 3) units of itself, as in `gradcheck/rounding/torch_noise.py`.
     """
-    exact, unit, generator = run(state, batch, None), UNIT[dtype], torch.Generator().manual_seed(0)
-
-    def noise(tensor: Tensor) -> Tensor:
-        drawn = torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
-        return drawn.mul_(4 * unit).sub_(2 * unit).to(tensor.device)
-
-    draws, in_dtype = [], getattr(torch, dtype)
-    for _ in range(DRAWS):
-        changed = {name: (tensor * (1 + noise(tensor))).to(in_dtype) for name, tensor in state.items()}
-        draws.append(run(changed, batch.to(in_dtype), noise))
+    exact, rounded = run(draws.state, batch, None), batch.to(draws.dtype)
+    found = [run(state, rounded, draws.noise) for state in draws.states]
 
     def uncertainty(value: Tensor, drawn: list[Tensor], terms: int) -> Tensor:
         change = torch.stack([largest(each - value) for each in drawn]).amax(dim=0)  # (C,)
-        found = change + (1 + (terms / 3) ** 0.5) * unit * largest(value)
-        return (SAFETY * found).nan_to_num(nan=torch.inf, posinf=torch.inf)
+        own = (1 + (terms / 3) ** 0.5) * draws.unit * largest(value)
+        return (SAFETY * (change + own)).nan_to_num(nan=torch.inf, posinf=torch.inf)
 
     n, inputs = len(batch.y), list(enumerate(exact.inputs))
-    allowed = {name: uncertainty(value, [draw.values[name] for draw in draws], n) for name, value in exact.values.items()}
-    return Expected(exact, allowed, [uncertainty(S, [draw.inputs[k] for draw in draws], 1) for k, S in inputs])
+    allowed = {name: uncertainty(value, [draw.values[name] for draw in found], n) for name, value in exact.values.items()}
+    return Expected(exact, allowed, [uncertainty(S, [draw.inputs[k] for draw in found], 1) for k, S in inputs])
 
 
 def largest(value: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The walk: a few updates of the very twin that will train, beside PyTorch, each from the state that the twin is in.
 
 A backward pass can be right at one point, one batch and one call, and wrong in use. So each update has other rows; one batch
-size comes twice and then another; the weights grow and shrink on the way; evaluation mode is looked at before each update.
+size comes twice and then another; the weights grow and shrink on the way, and evaluation mode is looked at in between.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from lab.walking import reference
 from lab.walking.points import POINTS, Point, state_at
 from lab.walking.rates import along, kinks, learning_rates
 from lab.walking.reference import Batch, Tensors
-from lab.walking.rounding import Expected, expect
+from lab.walking.rounding import Draws, Expected, expect
 from lab.walking.walker import Astray, Walker, asked, compare
 from networks import IMAGE_SHAPE, moved_off_zeros
 from random_streams import Stream, random_stream
 
 # Images at which evaluation mode is looked at: more than a tile that a product may be cut into.
-EVALUATED = 300
+EVALUATED = 200
 
 
 class Images(NamedTuple):
@@ -69,8 +69,10 @@ class Walk:
             at = state_at(point, self.network, self.tensors(start), [each.batch.X for each in taken])
             self.load([{name: array[k].numpy(force=True) for name, array in at.items()} for k in range(len(start))])
             for each, following in zip(taken, [*taken[1:], None], strict=True):
-                self.check_evaluation(point)
-                self.take_update(point, each, following)
+                draws = Draws(self.tensors(self.states()), self.walker.dtype)
+                if following is None:
+                    self.check_evaluation(point, draws)
+                self.take_update(point, draws, each, following)
 
     def images(self, n: int, flip: bool) -> Images:
         """The next n images: other rows than before, where the pool has as many."""
@@ -106,11 +108,11 @@ class Walk:
                 if not np.array_equal(found[name], array.astype(self.walker.dtype), equal_nan=True):
                     raise Astray(f"{self.walker.name} {what}: {name} differs")
 
-    def check_evaluation(self, point: Point) -> None:
+    def check_evaluation(self, point: Point, draws: Draws) -> None:
         """Loss, cost and accuracy, and of a single twin its activations and logits, in evaluation mode."""
         X, y, lam = self.batch
         batch, before, walker = Batch(X[:EVALUATED], y[:EVALUATED], lam), self.states(), self.walker
-        expected = expect(partial(reference.evaluation, self.network), self.tensors(before), batch, walker.dtype)
+        expected = expect(partial(reference.evaluation, self.network), draws, batch)
         where = f"in evaluation mode after {self.updates} updates of the walk ({len(batch.y):,} images, {point.words})"
         with asked(f"{walker.name} {where}"):
             found = self.stack.evaluate(self.X[:EVALUATED], self.y[:EVALUATED], walker.lam)
@@ -121,10 +123,10 @@ class Walk:
         compare(f"{walker.name} {where}", "accuracy", found.accuracy, accuracy, undecided)
         self.check_same(before, f"{where} changes its own state")
 
-    def take_update(self, point: Point, images: Images, following: Images | None) -> None:
+    def take_update(self, point: Point, draws: Draws, images: Images, following: Images | None) -> None:
         """Takes one update, and compares all that it returns and leaves behind."""
-        before, batch, walker = self.tensors(self.states()), images.batch, self.walker
-        expected = expect(partial(reference.update, self.network), before, batch, walker.dtype)
+        before, walker = draws.state, self.walker
+        expected = expect(partial(reference.update, self.network), draws, images.batch)
         rates = learning_rates(self.network, before, expected, following and following.batch)
         self.updates += 1
         where = f"update {self.updates} of the walk ({len(images.rows):,} images, {point.words})"
