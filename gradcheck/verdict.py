@@ -64,7 +64,8 @@ def compare(
     """Compares each entry of `claimed` with `reference`, which is known up to `uncertainty`; all are (cases, entries).
 
     `rounding` is what rounding may change in `claimed`, `resolved` that of its dtype in RESOLVED. `size`, which may be
-    (cases, 1), is the size of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing.
+    (cases, 1), is the size of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing, unless the
+    claim is that far away.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(claimed - reference)
@@ -74,7 +75,8 @@ def compare(
         allowed = rounding + uncertainty
         finite = np.isfinite(claimed)
         # Where all derivatives are 0, no tolerance is small against them: 0 by an exact oracle is decided all the same.
-        decided = (allowed <= DECISIVE * size) | ~finite | ((claimed == 0) & (reference == 0) & (uncertainty == 0))
+        decided = (allowed <= DECISIVE * np.fmax(size, absolute)) | ~finite
+        decided |= (claimed == 0) & (reference == 0) & (uncertainty == 0)
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
         visible = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)

@@ -98,6 +98,9 @@ class Differences:
         """The rounding error of one of these costs: where the cost at step 0 is 0 by chance, that of the others is larger."""
         return SIGMAS * max(self.noise, EPS * np.max(np.abs(costs)))
 
+    def is_coarse(self) -> bool:
+        return self.noise > COARSE * abs(self.base)
+
     def at(self, J: Cost, step: float) -> Difference:
         """The central difference; its error comes from a third point of the stencil, see `chain_differences.py`."""
         before, after, further = (J(k * step) for k in (-1, 1, 2))
@@ -112,6 +115,10 @@ class Differences:
         1982). It ends where rounding is larger than what is uncertain already. Where the cost stands still within small steps
         and leaps between larger ones, the leap is the rounding error, unless nothing inside rounds by as much.
         """
+        with np.errstate(invalid="ignore", over="ignore"):  # the cost may be infinite at a large step
+            return self._sweep(J, size)
+
+    def _sweep(self, J: Cost, size: float) -> Sweep:
         central, left, right = Extrapolation(4), Extrapolation(2), Extrapolation(2)
         closest, last, moving, standing = (np.inf, np.nan), np.nan, np.nan, np.nan
         for step in LARGEST * size * 0.5 ** np.arange(HALVINGS):
@@ -157,9 +164,8 @@ class Differences:
 
         Where a kink lies at 0 the uncertainty is infinite, and the slope has its one-sided derivatives.
         """
-        if self.noise > COARSE * abs(self.base):
-            # Kinks may hide within steps as large as this rounding needs.
-            return self.careful(J, LARGER * size)
+        if self.is_coarse():
+            return self.careful(J, size)  # kinks may hide within steps as large as this rounding needs
         first = self.at(J, step)
         if first.truncation <= ROUGH * first.floor:
             return Slope(first.derivative, first.uncertainty, False)
@@ -171,7 +177,7 @@ class Differences:
 
     def careful(self, J: Cost, size: float) -> Slope:
         """The derivative by a sweep, which needs more calls of the cost and knows more digits."""
-        (derivative, uncertainty), left, right, _ = self.sweep(J, size)
+        (derivative, uncertainty), left, right, _ = self.sweep(J, LARGER * size if self.is_coarse() else size)
         slack, apart = left.uncertainty + right.uncertainty, abs(right.limit - left.limit)
         if apart <= slack:
             if slack + apart < uncertainty:  # as at a kink of the second derivative

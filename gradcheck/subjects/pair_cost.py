@@ -17,6 +17,10 @@ LEFT_OUT = "POINTS LEFT OUT"
 
 # Distances at which the cost is looked at, as shares of the parameters: within the first its rounding is found.
 FINE, COARSE, FAR = 1e-12, 1e-6, (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, 1.0)
+# A cost that stands still up to a larger share of the parameters is constant in pieces, and not rounded to so many digits.
+WIDEST = 1e-3
+# How often the distance is halved at which it begins to move.
+BISECTIONS = 40
 # The points on a line whose third differences tell rounding from all else.
 POINTS = 16
 
@@ -36,7 +40,7 @@ class Cost:
         self.seconds = (time.perf_counter() - started) / 8
         further = {distance: self.changes(distance, times=3) for distance in FAR}
         self.still = not any(change for changes in (closest, *further.values()) for change in changes)
-        self.scale = max(abs(self.base), np.nanmax([*further[FAR[-1]], *further[FAR[-2]]], initial=0))
+        self.scale = max(abs(self.base), *(change for d in FAR[-2:] for change in further[d] if np.isfinite(change)), 0.0)
         self.noise = self.rounding_error(closest, further)
 
     def changes(self, distance: float, times: int) -> list[float]:
@@ -66,10 +70,7 @@ class Cost:
         """The smallest change of a cost that stands still nearby and leaps further on, as one that rounds to float32 or to so
         many digits does; 0 where it does not."""
         moving = [distance for distance, changes in further.items() if any(changes)]
-        if not moving or moving[0] == FAR[0]:
-            return 0.0
-        smallest = min(change for change in further[moving[0]] if change > 0)
-        return smallest if self.leaps(moving[0]) else 0.0
+        return self.leap(moving[0]) if moving and FAR[0] < moving[0] <= WIDEST else 0.0
 
     def near(self, distance: float) -> dict[str, Array]:
         """Fresh arrays, each entry changed by so much of itself, a 0 of the tensor's size, up or down at random."""
@@ -92,10 +93,18 @@ class Cost:
         noise = np.quantile(np.abs(np.diff(costs, 3)), 0.75) / np.sqrt(20)
         return float(noise) if noise > EPS * np.max(np.abs(costs)) else 0.0
 
-    def leaps(self, distance: float) -> bool:
-        """Whether the cost leaps near this distance, where a flat minimum of a smooth one only bends."""
-        costs = self.costs_on_a_line(distance * (1 - np.arange(POINTS) / 128))
-        return bool(np.nanmax(np.abs(np.diff(costs, 2)), initial=0) >= 0.3 * np.nanmax(np.abs(np.diff(costs)), initial=0))
+    def leap(self, distance: float) -> float:
+        """By how much the cost changes at once on a line, from where it stands still to this distance; hardly at a kink."""
+        up = {k: array - self.parameters[k] for k, array in self.near(1.0).items()}
+
+        def change(distance: float) -> float:
+            return abs(self.or_nan({k: a + distance * up[k] for k, a in self.parameters.items()}) - self.base)
+
+        standing, moving = 0.0, distance
+        for _ in range(BISECTIONS):
+            middle = (standing + moving) / 2
+            standing, moving = (standing, middle) if change(middle) else (middle, moving)
+        return change(moving)
 
     def size(self, tensor: str) -> float:
         """A tensor's typical size, which its steps are multiples of."""

@@ -58,7 +58,8 @@ class PairOracles:
             found = [self.calls.noisy_cost(dict(self.parameters), self.rng) for _ in range(ROUNDED)]
         except UserError:
             return np.inf
-        return float(np.abs(np.subtract(found, self.cost.base)).max())
+        changes = np.abs(np.subtract(found, self.cost.base))
+        return float(changes.max()) if np.isfinite(changes).all() else np.inf
 
     def _try_complex(self) -> float:
         """The seconds that a complex step takes. Raises UserError where it can't be trusted.
