@@ -8,7 +8,7 @@ import torch
 
 from gradcheck import Layers, check, of_function
 from gradcheck.report.sentences import failures
-from gradcheck.subjects.first_calls import AFTER_COST, DEPENDS_ON_CALLS, REMEMBERED, first_calls
+from gradcheck.subjects.first_calls import AFTER_COST, DEPENDS_ON_CALLS, REMEMBERED, first_answers
 from gradcheck.subjects.pair import Calls, Pair
 
 rng = np.random.default_rng(0)
@@ -401,7 +401,7 @@ def test_another_order_of_summation_is_the_same_call_and_its_spread_is_measured(
 
     pair = Pair({"w": np.array([0.7], dtype)}, noisy_cost, gradients)
     assert (check(*pair).verdict, check(*pair).faults) == ("pass", [])
-    spread = first_calls(Calls(pair)).spread["w"]
+    spread = first_answers(Calls(pair)).spread["w"]
     assert 0 < spread[0] < 1000 * np.finfo(dtype).eps
 
 
@@ -417,7 +417,7 @@ def test_what_differs_by_more_than_rounding_is_not_the_same_and_the_spread_is_st
     assert fault.startswith(
         "the gradient of w is not the same twice: it depends on more than the parameters; in 8 calls an entry"
     )
-    assert size < first_calls(Calls(pair)).spread["w"].max() < 100 * size
+    assert size < first_answers(Calls(pair)).spread["w"].max() < 100 * size
 
 
 class Dropped(torch.autograd.Function):

@@ -109,7 +109,7 @@ def write(value: Any, copy: Any) -> None:
         value[...] = copy
 
 
-def reached(own: Iterable["Part"], functions: Iterable[Any]) -> list[Place]:
+def places_reached(own: Iterable["Part"], functions: Iterable[Any]) -> list[Place]:
     """The places of `own`, and those that the functions reach; every array once."""
     walk = Walk()
     for part in own:
