@@ -187,17 +187,30 @@ def test_what_nobody_reads_again_is_harmless():
 
 
 def test_parameters_outside_that_gradients_updates():
-    parameters = {"w": W.copy()}
+    mine = W.copy()
 
     def step(p):
         found = gradient(p["w"])
-        parameters["w"] -= 0.1 * found
+        mine.__isub__(0.1 * found)
         return {"w": found}
 
-    result = check(parameters, cost, step)
+    result = check({"w": mine}, cost, step)
     assert result.faults == ["gradients changes parameters['w'], which it may only read"]
     assert verdicts(result) == ["pass"]
-    assert np.array_equal(parameters["w"], W)
+    assert np.array_equal(mine, W)
+
+
+def test_data_of_layers_that_gradients_changes():
+    data = X.copy()
+
+    def shifting(p):
+        data[0, 0] += 1
+        return net_gradients(p)
+
+    result = check(NET, net_cost, shifting, layers=Layers(data, LABELS, lam=0.1))
+    assert result.faults == ["gradients changes layers.X, which it may only read"]
+    assert verdicts(result) == ["pass", "pass"]
+    assert np.array_equal(data, X)
 
 
 def test_data_that_cost_changes():

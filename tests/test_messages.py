@@ -132,6 +132,7 @@ def test_what_can_be_checked_is(name):
     w, cost, gradients = CHECKED[name]
     result = check({"w": w}, cost, gradients)
     assert (result.verdict, result.faults) == ("pass", [])
+    assert not [note for note in result.notes if "ROUNDING" in note or "TypeError" in note]
 
     def wrong(p):
         found = gradients(p)["w"]
