@@ -13,7 +13,7 @@ from gradcheck.report.sentences import failures
 from gradcheck.result import CheckResult
 from gradcheck.subject import ORACLES, Advance, Subject, no_progress
 from gradcheck.subjects.black_box import BUDGET, PairSubject
-from gradcheck.subjects.first_calls import first_calls
+from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.relu_network import LayeredSubject, Layers
 from gradcheck.torch_if_there import torch_is_installed
@@ -107,7 +107,7 @@ def subject_of(name: str, calls: Calls, seed: int, budget: float) -> Subject:
     layered = LayeredSubject(name, calls, seed)
     if layered.mismatch is None:
         return layered
-    first = first_calls(calls)
+    first = first_answers(calls)
     calls.first = first._replace(faults=[*first.faults, layered.mismatch])
     return PairSubject(name, calls, seed, budget)
 

@@ -8,7 +8,7 @@ import torch
 
 from gradcheck import Layers, check, of_function
 from gradcheck.report.sentences import failures
-from gradcheck.subjects.first_calls import AFTER_COST, DEPENDS_ON_CALLS, REMEMBERED, first_calls
+from gradcheck.subjects.first_calls import AFTER_COST, DEPENDS_ON_CALLS, REMEMBERED, first_answers
 from gradcheck.subjects.pair import Calls, Pair
 
 rng = np.random.default_rng(0)
@@ -187,17 +187,30 @@ def test_what_nobody_reads_again_is_harmless():
 
 
 def test_parameters_outside_that_gradients_updates():
-    parameters = {"w": W.copy()}
+    mine = W.copy()
 
     def step(p):
         found = gradient(p["w"])
-        parameters["w"] -= 0.1 * found
+        mine.__isub__(0.1 * found)
         return {"w": found}
 
-    result = check(parameters, cost, step)
+    result = check({"w": mine}, cost, step)
     assert result.faults == ["gradients changes parameters['w'], which it may only read"]
     assert verdicts(result) == ["pass"]
-    assert np.array_equal(parameters["w"], W)
+    assert np.array_equal(mine, W)
+
+
+def test_data_of_layers_that_gradients_changes():
+    data = X.copy()
+
+    def shifting(p):
+        data[0, 0] += 1
+        return net_gradients(p)
+
+    result = check(NET, net_cost, shifting, layers=Layers(data, LABELS, lam=0.1))
+    assert result.faults == ["gradients changes layers.X, which it may only read"]
+    assert verdicts(result) == ["pass", "pass"]
+    assert np.array_equal(data, X)
 
 
 def test_data_that_cost_changes():
@@ -401,7 +414,7 @@ def test_another_order_of_summation_is_the_same_call_and_its_spread_is_measured(
 
     pair = Pair({"w": np.array([0.7], dtype)}, noisy_cost, gradients)
     assert (check(*pair).verdict, check(*pair).faults) == ("pass", [])
-    spread = first_calls(Calls(pair)).spread["w"]
+    spread = first_answers(Calls(pair)).spread["w"]
     assert 0 < spread[0] < 1000 * np.finfo(dtype).eps
 
 
@@ -417,7 +430,7 @@ def test_what_differs_by_more_than_rounding_is_not_the_same_and_the_spread_is_st
     assert fault.startswith(
         "the gradient of w is not the same twice: it depends on more than the parameters; in 8 calls an entry"
     )
-    assert size < first_calls(Calls(pair)).spread["w"].max() < 100 * size
+    assert size < first_answers(Calls(pair)).spread["w"].max() < 100 * size
 
 
 class Dropped(torch.autograd.Function):

@@ -109,3 +109,17 @@ def test_words_for_a_tensor_that_no_oracle_judges():
     """What is allowed may be infinite, which is None in JSON."""
     worst = {"index": [0], "claimed": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
     assert worst_in_full({"tie": None, "oracles": {"central-difference": {"worst": worst}}}) == ""
+
+
+def test_no_cause_in_the_backward_is_named_where_the_forward_passes_differ(problem):
+    """Autograd alone is asked, and nothing contradicts it; but the claimed cost is another."""
+    honest = problem.manual.cost_and_gradients
+
+    def doubled(X, y, lam):
+        answer = honest(X, y, lam)
+        return answer._replace(cost=2 * answer.cost, gradients={name: 2 * g for name, g in answer.gradients.items()})
+
+    problem.manual.cost_and_gradients = doubled
+    result = check_network("net", problem.manual, problem.torch, problem.X, problem.y, LAMS, oracles=("autograd",))
+    assert {row["verdict"] for row in result.tensors} == {"fail"}
+    assert {row["diagnosis"] for row in result.tensors} == {None}

@@ -6,7 +6,10 @@ import torch
 
 from gradcheck import check
 from gradcheck.derivations.estimate import Estimate, OneSided
-from gradcheck.derivations.truth import truth_of
+from gradcheck.derivations.truth import Truth, truth_of
+from gradcheck.diagnosis.explanation import Suspicion, explains
+from gradcheck.diagnosis.pair_patterns import diagnose_pair
+from gradcheck.subject import Case
 
 V = {"v": np.array([1.0, -2.0])}
 
@@ -246,3 +249,29 @@ def test_a_sample_shows_a_factor_too():
     (row,) = result.tensors
     assert 3 < row["checked"] < 4000
     assert row["diagnosis"].startswith("w: it is multiplied by 1.25")
+
+
+def test_a_prediction_from_what_is_all_rounding_explains_nothing():
+    reference = np.array([1e-17, -3e-17, 2e-17, 4e-17])
+    exact = Suspicion("it is multiplied by 1e+14", 1e14 * reference, fitted=1, amplifies=1e14)
+    assert not explains(exact, 1e14 * reference, reference, rounding=1e-16)
+    assert explains(exact, 1e14 * reference, reference, rounding=1e-20)
+
+
+def test_an_entry_that_is_hardly_known_does_not_hide_the_pattern_of_the_others():
+    """Differences know the last entry to a third of the error; the others are exact."""
+    right = np.array([[1.0, -2.0, 3.0, 0.5, 4.0]])
+    truth = Truth(right, np.array([[0, 0, 0, 0, 2.0]]), np.ones((1, 5), bool), np.zeros((1, 5), bool))
+    claimed = np.array([1.5, -3.0, 4.5, 0.75, 7.0])
+    case = Case({"w": claimed}, None, {}, None, {"w": np.full(5, 1e-15)})
+    found = diagnose_pair(case, {"w": truth}, {"w": np.arange(5.0)}, ["w"])
+    assert found["w"] == "w: it is multiplied by 1.5"
+
+
+def test_a_bound_below_all_entries_is_no_clipping():
+    w = np.linspace(-1, 1, 6)
+    assert pair_diagnosis(w, lambda w: np.sin(w).sum(), lambda w: 0.1 + 0 * w) is None
+
+
+def test_one_number_would_be_explained_by_some_mistake_or_other():
+    assert pair_diagnosis(np.array([0.7]), lambda w: np.tanh(w).sum(), lambda w: 1 - np.tanh(w)) is None

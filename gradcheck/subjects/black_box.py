@@ -19,7 +19,7 @@ from gradcheck.diagnosis.operations import Run
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.faults import gradient_or_nan, misshapen
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
-from gradcheck.subjects.first_calls import first_calls
+from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
@@ -70,7 +70,7 @@ class PairSubject:
         )
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
-        first = first_calls(self.calls)
+        first = first_answers(self.calls)
         self.notes += first.notes
         claimed = {tensor: gradient_or_nan(first.gradients, tensor, array.shape) for tensor, array in self.parameters.items()}
         reference, forward = None, None

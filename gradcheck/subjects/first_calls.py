@@ -40,7 +40,7 @@ DEPENDS_ON_CALLS = (
 COST_AFTER_GRADIENTS = "cost(parameters) is another after a call of gradients: that changes something which cost reads"
 
 
-def first_calls(calls: Calls) -> FirstCalls:
+def first_answers(calls: Calls) -> FirstCalls:
     """Calls cost, gradients and reference a few times, unless that was done before.
 
     Raises UserError where the cost is no finite number, or not the same twice for a reason that can't be put back, and where

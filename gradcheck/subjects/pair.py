@@ -18,7 +18,7 @@ from gradcheck.rounding.draws import UNIT
 from gradcheck.rounding.holomorphic import holomorphic_only
 from gradcheck.rounding.numpy_noise import Noise
 from gradcheck.subjects.pair_checks import a_number, check_parameter, check_types, numpy_of
-from gradcheck.subjects.reached import Attributes, Place, Snapshot, reached
+from gradcheck.subjects.reached import Attributes, Place, Snapshot, places_reached
 from gradcheck.torch_if_there import imported_torch, is_tensor, torch_is_installed
 
 
@@ -86,7 +86,7 @@ class Calls:
         own = [(self.pair.parameters, name, f"parameters[{name!r}]") for name in self.given]
         data = [(Attributes(self.pair.layers), name, f"layers.{name}") for name in ("X", "y") if self.pair.layers is not None]
         functions = (self.pair.cost, self.pair.gradients, self.pair.reference)
-        return Snapshot(reached([*own, *data], functions))
+        return Snapshot(places_reached([*own, *data], functions))
 
     @contextlib.contextmanager
     def all_put_back(self) -> Iterator[None]:

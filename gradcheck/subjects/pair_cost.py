@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
-from gradcheck.subjects.first_calls import first_calls
+from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
 
 # How the note on points that cost refuses begins.
@@ -34,7 +34,7 @@ class Cost:
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
-        self.base = first_calls(calls).cost
+        self.base = first_answers(calls).cost
         started = time.perf_counter()
         closest = self.changes(EPS, times=8)
         self.seconds = (time.perf_counter() - started) / 8

@@ -6,6 +6,7 @@ a place, with the name that the user would write, so that one can see what a cal
 
 import contextlib
 import functools
+import math
 import sys
 import types
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from gradcheck.faults import LIBRARIES
-from gradcheck.guard import bits
-from gradcheck.torch_if_there import imported_torch, is_tensor
+from gradcheck.torch_if_there import array_of, imported_torch, is_tensor
 
-# So many elements of a container are looked at, and arrays of so many bytes in all are copied.
-MOST_ELEMENTS, MOST_BYTES = 1000, 2**28
+# So many elements of a container are looked at, and arrays of so many bytes in all are copied: larger ones are data.
+MOST_ELEMENTS, MOST_BYTES = 1000, 2**26
 
 # What changes as arrays do; of dicts and lists, what they hold.
 KEPT = (bool, int, float, complex, np.generic, dict, list)
@@ -91,7 +91,10 @@ def differs(value: Any, copy: Any) -> bool:
         return value.keys() != copy.keys()
     if isinstance(value, list):
         return len(value) != len(copy)
-    return (isinstance(value, np.ndarray) or is_tensor(value)) and bits(value) != bits(copy)
+    if not is_data(value):
+        return False
+    now, before = (array_of(each) if is_tensor(each) else each for each in (value, copy))
+    return not np.array_equal(now, before, equal_nan=now.dtype.kind in "fc")
 
 
 def write(value: Any, copy: Any) -> None:
@@ -109,23 +112,24 @@ def write(value: Any, copy: Any) -> None:
         value[...] = copy
 
 
-def reached(own: Iterable["Part"], functions: Iterable[Any]) -> list[Place]:
+def places_reached(own: Iterable["Part"], functions: Iterable[Any]) -> list[Place]:
     """The places of `own`, and those that the functions reach; every array once."""
     walk = Walk()
-    for part in own:
+    for part in own:  # however large they are
         walk.slot(*part)
+    walk.room = MOST_BYTES
     for function in functions:
         walk.enter(function, "self")
     return walk.found
 
 
 class Walk:
-    """Goes from object to object; `found` are the places of values on the way."""
+    """Goes from object to object; `found` are the places of values on the way, `room` the bytes that may still be copied."""
 
     def __init__(self) -> None:
         self.found: list[Place] = []
         self.seen: dict[int, Any] = {}  # they are kept, so that no other object gets their id
-        self.bytes = 0
+        self.room = math.inf
         self.waiting: list[tuple[Any, str]] = []
 
     def enter(self, value: Any, name: str) -> None:
@@ -146,9 +150,9 @@ class Walk:
             if value is None or isinstance(value, KEPT):
                 self.found.append(place)
             self.waiting.append((value, name))
-        elif id(value) not in self.seen and self.bytes + value.nbytes <= MOST_BYTES:
+        elif id(value) not in self.seen and value.nbytes <= self.room:
             self.seen[id(value)] = value
-            self.bytes += value.nbytes
+            self.room -= value.nbytes
             self.found.append(place)
             if is_tensor(value) and value.is_leaf and value.requires_grad:
                 self.slot(Attributes(value), "grad", f"{name}.grad")

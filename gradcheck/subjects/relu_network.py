@@ -15,7 +15,7 @@ from gradcheck.faults import kind_of, listed, misshapen
 from gradcheck.per_layer import check_shapes, lambda_per_layer
 from gradcheck.subject import ENTRYWISE, Case, CostAndGradients, no_progress
 from gradcheck.subjects.black_box import STREAM
-from gradcheck.subjects.first_calls import first_calls
+from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.network import NetworkSubject
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
@@ -104,7 +104,7 @@ class LayeredSubject(NetworkSubject):
         self.mismatch = self.layers_mismatch(lam)
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
-        first = first_calls(self.calls)
+        first = first_answers(self.calls)
         self.notes += first.notes
         answer = self.claimed.cost_and_gradients(self.X, self.y, self.lams[0])
         broken = list(misshapen(answer.gradients, self.parameters))
@@ -166,7 +166,7 @@ class PairAsTwin:
 
     def cost_and_gradients(self, X: Array, y: Array, lam: Any) -> CostAndGradients:
         """Those of the first calls, at the pair's own data, which X and y are."""
-        first, shapes = first_calls(self.calls), {name: array.shape for name, array in self.calls.parameters.items()}
+        first, shapes = first_answers(self.calls), {name: array.shape for name, array in self.calls.parameters.items()}
         gradients = {
             name: gradient.reshape(self.parameters[name].shape) if np.shape(gradient) == shapes.get(name) else gradient
             for name, gradient in first.gradients.items()

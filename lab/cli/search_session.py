@@ -14,13 +14,13 @@ from lab.data.parts import Data
 from lab.output.search import conclusion, search_table
 from lab.output.search_folder import check_search_folder, write_search
 from lab.searching.options import SearchOptions
-from lab.searching.plan import SearchPlan
 from lab.searching.search import Search
 from lab.searching.storage import open_storage
 from lab.searching.worker import SearchWorker, Stopped
 from lab.training.run import load_images, resolve_settings, verify_first_batch
 from lab.training.run_folder import RunFolder
 from lab.training.settings import device_of
+from lab.training.stacked import stacking_key
 from networks import initial_state
 
 
@@ -36,7 +36,7 @@ def run_search(options: SearchOptions, command: str) -> int:
     display = Display(search)
     try:
         with interruptible() as stopped:
-            if not search.finished and not check_gradient(plan, images, device):
+            if not search.finished and not check_gradient(search, options.together, images, device):
                 print(f"{plan.base.network.name} is not searched: its gradient is wrong", file=sys.stderr)
                 return EXIT_CODES["fail"]
             worker = SearchWorker(search, images, device, options.together, stopped, display.report)
@@ -51,11 +51,17 @@ def run_search(options: SearchOptions, command: str) -> int:
     return 0
 
 
-def check_gradient(plan: SearchPlan, images: Data, device: str) -> bool:
-    """Whether no entry of the gradient is wrong in the middle of the ranges: the check that comes before every training."""
+def check_gradient(search: Search, together: int, images: Data, device: str) -> bool:
+    """Whether no entry of the gradient is wrong in the middle of the ranges: the check that comes before every training.
+
+    The stack that walks is the first of the search, of up to `together` candidates.
+    """
+    plan = search.plan
     settings = plan.settings_at({each.name: each.at(0.5) for each in plan.space})
     state = initial_state(settings.network, settings.init, settings.seed)
-    return verified(settings, lambda advance: verify_first_batch(settings, state, images, device, advance))
+    trainings = [each.settings for each in search.trainings("coarse")]
+    first = [each for each in trainings if stacking_key(each) == stacking_key(trainings[0])][:together]
+    return verified(settings, lambda advance: verify_first_batch(settings, state, images, device, advance, first))
 
 
 def work(worker: SearchWorker, display: Display, folder: Path, command: str) -> dict[str, Any] | None:

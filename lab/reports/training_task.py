@@ -98,7 +98,7 @@ class TrainingTask:
         question = settings.network, settings.implementation, settings.dtype, penalty
         if question in worker.verified:
             return
-        result = verify_first_batch(settings, state, images, self.device, lambda entries: None)
+        result = verify_first_batch(settings, state, images, self.device, lambda entries: None, candidates)
         if result.verdict == "fail":
             raise WrongGradient(result.as_json())
         worker.verified.add(question)

@@ -1,5 +1,6 @@
 """A training run from its settings: the data, the twins, the updates, what is recorded, and the end."""
 
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from lab.training.loop import Diverged, Progress, Row, train
 from lab.training.run_folder import RunFolder
 from lab.training.settings import Settings, TrainingPlan, training_plan
 from lab.training.side_by_side import Learner, SideBySideTraining, first_at_top, measures
-from lab.training.verification import VERIFIED_IMAGES, verify
+from lab.training.verification import VERIFIED_IMAGES, verify, walk_before_training
 from lab.twins import State
 from networks import initial_state
 
@@ -53,7 +54,7 @@ class Run:
         self.states = {name: start.state_for(name) for name in settings.twins}
 
     def verify(self, advance: Advance) -> CheckResult:
-        """Our check of the gradient at the first images of the first batch: see `training/verification.py`."""
+        """Our check of the gradient, and of a few updates, before the first one: see `training/verification.py`."""
         return verify_first_batch(self.settings, next(iter(self.states.values())), self.images, self.device, advance)
 
     def train(self, advance: Callable[[float, float], None], stopped: Callable[[], bool]) -> Iterator[Row]:
@@ -128,12 +129,25 @@ def batches_of(settings: Settings, plan: TrainingPlan) -> Batches:
 
 
 def verify_first_batch(
-    settings: Settings, state: Mapping[str, Array], images: Data, device: str, advance: Advance
+    settings: Settings,
+    state: Mapping[str, Array],
+    images: Data,
+    device: str,
+    advance: Advance,
+    candidates: Sequence[Settings] = (),
 ) -> CheckResult:
-    """Our check of the gradient of `settings.network` at `state` and the first images that a run would take."""
+    """Our check of the gradient of `settings.network` at `state` and the first images that a run would take.
+
+    Where it is right, each twin of the run walks beside PyTorch, and so does the stack of `candidates`, if there are any.
+    """
+    started = time.perf_counter()
     rows = batches_of(settings, training_plan(settings)).at(0).rows[:VERIFIED_IMAGES]
     X, y = images.normalise("train", rows=rows), images.train.labels[rows]
-    return verify(settings, state, X, y, device, advance)
+    result = verify(settings, state, X, y, device, advance)
+    if result.verdict == "fail":
+        return result
+    faults = walk_before_training(settings, state, candidates, images, device)
+    return replace(result.with_faults(faults), seconds=time.perf_counter() - started)
 
 
 def first_relu(rows: Sequence[Row]) -> dict[str, int] | None:

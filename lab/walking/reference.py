@@ -68,7 +68,8 @@ def forward(
     network: Network, state: Tensors, X: Tensor, training: bool, noise: Noise = None
 ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
     """Logits (C, n, K), the inputs of the ReLUs, and in training mode the running statistics after this batch."""
-    A, inputs, moved = X, [], {}
+    A, inputs = X, []
+    moved: dict[str, Tensor] = {}
     for layer in range(1, network.depth):
         S, statistics = relu_input(network, state, layer, A, training, noise)  # (C, n, m)
         inputs.append(S)
@@ -106,17 +107,24 @@ def relu_input(
     S_hat, gamma = (S - mean[:, None, :]) / std, state[f"gamma{layer}"][:, None, :]
     S_tilde = S_hat * gamma + state[f"beta{layer}"][:, None, :]
     if noise and S.requires_grad:
-        add_noise_to_difference(S, S_tilde, (gamma / std).detach(), noise)
+        # S_hat is as exact as S, which may be large beside its deviation.
+        exactness = 1 + (S.abs().amax(dim=1, keepdim=True) / std).detach()  # (C, 1, m)
+        add_noise_to_difference(S, S_tilde, (gamma / std).detach(), exactness, noise)
     return S_tilde, moved
 
 
-def add_noise_to_difference(S: Tensor, S_tilde: Tensor, scale: Tensor, noise: Callable[[Tensor], Tensor]) -> None:
-    """Behind a batch norm dJ/dS is a difference of dJ/dS_tilde times `scale` and its mean, and may cancel to 0."""
+def add_noise_to_difference(
+    S: Tensor, S_tilde: Tensor, scale: Tensor, exactness: Tensor, noise: Callable[[Tensor], Tensor]
+) -> None:
+    """Behind a batch norm dJ/dS is a difference of dJ/dS_tilde times `scale` and its means, and may cancel to 0.
+
+    What is subtracted is off by up to `exactness` units, (C, 1, m).
+    """
     rounding: list[Tensor] = []
 
     def note(d: Tensor) -> None:
         size, mean = (scale * d).abs().amax(dim=1, keepdim=True), (scale * d).mean(dim=1, keepdim=True)  # (C, 1, m) each
-        rounding.append(noise(d) * size + noise(mean) * mean * (d.shape[1] / 3) ** 0.5)
+        rounding.append(noise(d) * size * exactness + noise(mean) * mean * (d.shape[1] / 3) ** 0.5)
 
     S_tilde.register_hook(note)
     S.register_hook(lambda d: d + rounding.pop())

@@ -29,6 +29,11 @@ from random_streams import Stream, random_stream
 EVALUATED = 200
 
 
+def images_needed(batch_size: int) -> int:
+    """How many images a walk with batches of this size needs for each update to have other rows."""
+    return EVALUATED + 3 * batch_size
+
+
 class Images(NamedTuple):
     """Images of the pool: `rows` (n,), which of them are `flipped` (n,) or None, and both as the reference has them."""
 

@@ -1,6 +1,6 @@
 """What walks: a twin or a stack of twins, asked in one way, and the sentences on what it does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gradcheck.arrays import Array
 from gradcheck.faults import describe_error
+from lab import twins
 from lab.twins import DeviceArray, State, TrainingStack, TrainingTwin
 from lab.walking.rates import along
-from networks import Evaluation
+from networks import Evaluation, Network
 
 
 class Astray(Exception):
@@ -59,6 +60,22 @@ class Walker(NamedTuple):
         arrays = [(f"A{layer}", A) for layer, A in enumerate(hidden, start=1)]
         arrays += [("logits", logits), ("logits", twin.forward(X))]
         return [(name, twin.to_numpy(array)[None]) for name, array in arrays]  # (1, n, m) each
+
+
+def walker_of_twin(
+    implementation: str, network: Network, state: Mapping[str, Array], lam: Sequence[float], dtype: str, device: str
+) -> Walker:
+    """The "manual" or the "torch" twin as it trains, with one lambda a layer."""
+    twin = twins.training_twin(implementation, network, state, dtype, device)
+    return Walker(f"the {implementation} twin", StackOfOne(twin), np.array(lam, np.float64)[:, None], dtype, device)
+
+
+def walker_of_stack(
+    implementation: str, network: Network, states: Sequence[Mapping[str, Array]], lam: Array, dtype: str, device: str
+) -> Walker:
+    """Several networks as the "manual" or the "torch" twin trains them at once; `lam` is (depth, C)."""
+    stack = twins.training_stack(implementation, network, states, dtype, device)
+    return Walker(f"the stack of {len(states)} {implementation} twins", stack, lam, dtype, device)
 
 
 @contextmanager
