@@ -31,6 +31,12 @@ TRAININGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("one-layer-sigmoid", {"batch_size": 20, "lam": 0.01, "augment": "flip"}),
     ("--hidden 7,5", {"lam": 0.01, "dtype": "float64"}),
 )
+# How many candidates, and of what, would be trained at once.
+SEARCHES: tuple[tuple[int, str, dict[str, Any]], ...] = (
+    (3, "--hidden 6,5 --batch-norm", {"batch_size": 20, "augment": "flip"}),
+    (2, "--hidden 7 --loss sigmoid", {"batch_size": 33, "dtype": "float64"}),
+    (2, "one-layer", {"batch_size": 20}),
+)
 
 Check = tuple[str, Callable[[], list[CheckResult]]]
 
@@ -41,6 +47,11 @@ def checks() -> Iterator[Check]:
         yield f"compare.py {arguments}", functools.partial(compare, arguments)
     for arguments, given in TRAININGS:
         yield f"train.py {arguments}, {given}", functools.partial(before_training, arguments, given)
+    for candidates, arguments, given in SEARCHES:
+        yield (
+            f"search.py {arguments}, {candidates} at once, {given}",
+            functools.partial(before_training, arguments, given, candidates),
+        )
 
 
 def compare(arguments: str) -> list[CheckResult]:
@@ -49,7 +60,8 @@ def compare(arguments: str) -> list[CheckResult]:
     return [check.run(no_progress) for check in compare.network_checks(compare.parse([*arguments.split(), "--device", "cpu"]))]
 
 
-def before_training(arguments: str, given: dict[str, Any]) -> list[CheckResult]:
+def before_training(arguments: str, given: dict[str, Any], candidates: int = 0) -> list[CheckResult]:
+    """What comes before a run, or with `candidates` before so many trainings at once, of a network with these options."""
     from lab.cli import compare
     from lab.training.run import load_images, verify_first_batch
     from lab.training.settings import Settings
@@ -59,7 +71,8 @@ def before_training(arguments: str, given: dict[str, Any]) -> list[CheckResult]:
     settings = Settings(network, **given)
     images = load_images(settings)
     settings = replace(settings, images=len(images.train.labels))
-    return [verify_first_batch(settings, initial_state(network), images, "cpu", no_progress)]
+    at_once = [replace(settings, seed=seed, lam=0.01 * (seed + 1)) for seed in range(candidates)]
+    return [verify_first_batch(settings, initial_state(network), images, "cpu", no_progress, at_once)]
 
 
 def verdict_of(command: str, run: Callable[[], list[CheckResult]]) -> dict[str, Any] | None:
