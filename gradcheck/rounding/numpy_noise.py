@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array, Arrays
+from gradcheck.rounding.continuation import call_function, call_ufunc
 from gradcheck.rounding.draws import Choices, uncertainty_over_draws
 
 # These round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
@@ -111,7 +112,7 @@ class Noisy(np.ndarray):
         if out is not None:
             keywords["out"] = tuple(map(plain, out))
         inputs = tuple(map(plain, inputs))
-        result = getattr(ufunc, method)(*inputs, **keywords)
+        result = call_ufunc(ufunc, method, inputs, keywords)
         if ufunc in SELECTING and method == "__call__":
             result = np.where(self.noise.chosen(result == inputs[0]), *inputs)
         if ufunc in JUMPING:
@@ -124,7 +125,8 @@ class Noisy(np.ndarray):
         return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        result = function(*with_plain_arrays(arguments), **with_plain_arrays(keywords))
+        arguments, keywords = with_plain_arrays(arguments), with_plain_arrays(keywords)
+        result = (call_function if self.dtype.kind == "c" else call_plainly)(function, arguments, keywords)
         if function in JUMPING_FUNCTIONS:
             result = self.noise.chosen(result)
         return self.noise.changed(result, rounds=function in ROUNDED_FUNCTIONS)
@@ -133,6 +135,10 @@ class Noisy(np.ndarray):
         """As of any array; whole numbers and truth values are choices."""
         array = plain(self).astype(dtype, *arguments, **keywords)
         return self.noise.changed(array, rounds=False)
+
+
+def call_plainly(function: Any, arguments: Any, keywords: Any) -> Any:
+    return function(*arguments, **keywords)
 
 
 def plain(value: Any) -> Any:

@@ -160,7 +160,7 @@ class PairSubject:
         """The cost, with its operations in `run`."""
         moved = self.derive.cost.moved(tensor, direction, step)
         if not self.calls.in_torch:
-            return self.calls.cost({name: run.array(array) for name, array in moved.items()})
+            return self.calls.cost_of({name: run.array(array) for name, array in moved.items()})
         from gradcheck.diagnosis.torch_operations import OperationsMode
 
         with OperationsMode(run):

@@ -100,7 +100,8 @@ class Cost:
         def change(distance: float) -> float:
             return abs(self.or_nan({k: a + distance * up[k] for k, a in self.parameters.items()}) - self.base)
 
-        standing, moving = 0.0, distance
+        # In another direction it may stand still a little further.
+        standing, moving = 0.0, next((d for d in distance * 2.0 ** np.arange(8) if change(d)), distance)
         for _ in range(BISECTIONS):
             middle = (standing + moving) / 2
             standing, moving = (standing, middle) if change(middle) else (middle, moving)

@@ -71,7 +71,7 @@ class PairOracles:
         with warnings.catch_warnings():
             # Both NumPy and PyTorch only warn of it.
             warnings.filterwarnings("error", message="Casting complex values to real discards the imaginary part")
-            self.calls.watched_cost({name: array.astype(complex) for name, array in self.parameters.items()})
+            self.calls.cost({name: array.astype(complex) for name, array in self.parameters.items()})
             for tensor, array in self.parameters.items():
                 direction = self.rng.standard_normal(array.shape)
                 started = time.perf_counter()
