@@ -361,7 +361,10 @@ def test_a_sample_is_not_all(monkeypatch, capsys, tmp_path):
         return dW, db
 
     monkeypatch.setattr(layers, "linear_backward", one_entry_wrong)
-    assert "verified: 154 of 12,342 entries" in trained(capsys, tmp_path / "subset", *TINY)
+    code, printed, _ = call(train.main, capsys, *TINY, "--out", tmp_path / "subset")
+    assert code == 1
+    assert "154 of 12,342" in printed  # which pass
+    assert "does not move W1 by lr times its gradient" in printed
     code, printed, _ = call(train.main, capsys, *TINY, "--verify", "full", "--out", tmp_path / "full")
     assert code == 1
     assert "1 of 12,288 entries, [3, 7] is" in printed
