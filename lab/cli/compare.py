@@ -86,19 +86,21 @@ def main(arguments: Sequence[str]) -> int:
     return run_checks(checks, options, shlex.join(["python", *sys.argv[:1], *arguments]), heading)
 
 
-def walks(network: Network, options: argparse.Namespace, device: str, X: Array, y: Array, batch_size: int) -> list[str]:
-    """A sentence on each twin, and each stack of two, that does not walk as PyTorch does."""
+def walks(
+    network: Network, lam: Sequence[float], options: argparse.Namespace, device: str, X: Array, y: Array, batch_size: int
+) -> list[str]:
+    """A sentence on each twin, and each stack of two, that does not walk as PyTorch does; `lam` is one lambda a layer."""
     from lab.walking.walk import walk
     from lab.walking.walker import walker_of_stack, walker_of_twin
 
     states = [initial_state(network, seed=options.seed + k) for k in range(2)]
-    lam = np.array([[0.01 * layer, 0.02 * layer] for layer in range(1, network.depth + 1)])  # (depth, 2)
+    lams = np.outer(lam, (1, 2))  # (depth, 2)
     walkers = [
         walker
         for twin in ("manual", "torch")
         for walker in (
-            walker_of_twin(twin, network, states[0], lam[:, 0], options.dtype, device),
-            walker_of_stack(twin, network, states, lam, options.dtype, device),
+            walker_of_twin(twin, network, states[0], lam, options.dtype, device),
+            walker_of_stack(twin, network, states, lams, options.dtype, device),
         )
     ]
     found = [walk(walker, X, y, batch_size, flip=True, seed=options.seed) for walker in walkers]
@@ -125,7 +127,7 @@ def network_checks(options: argparse.Namespace) -> list[PlannedCheck]:
         settings = {"oracles": options.oracles, "seed": options.seed, "pictures": bool(options.html)}
         result = check_network(network.name, claimed, reference, X, y, lams, advance=advance, **settings)
         if result.verdict != "fail":
-            result = result.with_faults(walks(network, options, device, *pool, walked))
+            result = result.with_faults(walks(network, lams[-1], options, device, *pool, walked))
         return replace(result, seconds=time.perf_counter() - started)
 
     checks, oracles = [], len(set(options.oracles) & set(ENTRYWISE))
