@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import manual.mlp
+import models
 from lab import twins
 from lab.cli import figures, train, train_session
 from lab.data import datasets
@@ -361,7 +362,10 @@ def test_a_sample_is_not_all(monkeypatch, capsys, tmp_path):
         return dW, db
 
     monkeypatch.setattr(layers, "linear_backward", one_entry_wrong)
-    assert "verified: 154 of 12,342 entries" in trained(capsys, tmp_path / "subset", *TINY)
+    code, printed, _ = call(train.main, capsys, *TINY, "--out", tmp_path / "subset")
+    assert code == 1
+    assert "154 of 12,342" in printed  # which pass
+    assert "does not move W1 by lr times its gradient" in printed
     code, printed, _ = call(train.main, capsys, *TINY, "--verify", "full", "--out", tmp_path / "full")
     assert code == 1
     assert "1 of 12,288 entries, [3, 7] is" in printed
@@ -419,6 +423,30 @@ def test_an_update_that_does_not_follow_the_gradient_is_found(monkeypatch, capsy
     assert code == 1
     twin = {"manual": "manual", "models": "torch"}[module]
     assert f"an update of the {twin} twin does not move W1 by lr times its gradient" in printed
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "whose"),
+    [
+        (layers, "relu_forward", "the forward pass, which is differentiated, raised ValueError in test_train.py, line "),
+        (models.MLP, "cost_and_gradients", "PyTorch, which the gradient is compared with, raised ValueError in test_train.py"),
+        (
+            models.MLP,
+            "train_step",
+            "update 1 of the walk (100 images, weights as they are) of the torch twin raised ValueError",
+        ),
+    ],
+)
+def test_what_raises_before_training_is_said_in_one_line(monkeypatch, capsys, out, owner, name, whose):
+    def broken(*arguments):
+        raise ValueError("not today")
+
+    monkeypatch.setattr(owner, name, broken)
+    code, printed, err = call(train.main, capsys, *TINY, "--implementation", "torch", "--out", out)
+    assert code == 1
+    assert f"fail: 4, {whose}" in " ".join(printed.split())
+    assert "Traceback" not in printed + err
+    assert not out.exists()
 
 
 def test_verification_uses_the_lambda_of_each_layer(monkeypatch, capsys, out):

@@ -13,9 +13,9 @@ import numpy as np
 from gradcheck.arrays import Array
 from gradcheck.diagnosis.explanation import SHARP, UNEXPLAINED
 from gradcheck.diagnosis.expressions import expression, line_of, operands
+from gradcheck.diagnosis.operation_slips import slips, slips_in_rows
 from gradcheck.diagnosis.operations import Call, Change, Run, Seen, Site
 from gradcheck.diagnosis.pair_patterns import Known
-from gradcheck.diagnosis.slips import slips, slips_in_rows
 
 # So small that its square vanishes.
 STEP = 1e-100

@@ -1,12 +1,13 @@
 """A network with its twin as the subject of a check: the layers are known, so that every entry is looked at, fast."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from gradcheck.arrays import Array
+from gradcheck.arrays import Array, Arrays
 from gradcheck.derivations.chain import Chain
 from gradcheck.derivations.chain_complex_step import complex_step
 from gradcheck.derivations.chain_differences import central_difference
@@ -20,6 +21,7 @@ from gradcheck.examine import examine_subject
 from gradcheck.faults import describe_error, gradient_or_nan, misshapen
 from gradcheck.guard import watch
 from gradcheck.per_layer import Lambda, lambda_per_layer, split_name
+from gradcheck.report.sentences import NOT_COMPARED
 from gradcheck.result import CheckResult
 from gradcheck.rounding.draws import SAFETY, UNIT
 from gradcheck.subject import (
@@ -35,6 +37,9 @@ from gradcheck.subject import (
 )
 
 FORWARD = ("logits", "loss", "cost")
+
+# Whose code raised, in a sentence.
+REFERENCE, FORWARD_PASS = "PyTorch, which the gradient is compared with,", "the forward pass, which is differentiated,"
 
 
 def check_network(
@@ -88,10 +93,34 @@ def check_network(
         'pass'
     """
     per_layer = [lambda_per_layer(lam, chain.depth) for lam in lams]
-    subject = NetworkSubject(name, claimed, reference, chain, y, per_layer, sample)
-    with watch(subject.guarded, subject.restore) as changed:
-        result = examine_subject(subject, oracles, advance, seed, pictures)
+    try:
+        subject = NetworkSubject(name, claimed, reference, chain, y, per_layer, sample)
+        with watch(subject.guarded, subject.restore) as changed:
+            result = examine_subject(subject, oracles, advance, seed, pictures)
+    except PartRaised as error:
+        return unexamined(name, chain.parameters, str(error))
     return result.with_changed(changed)
+
+
+class PartRaised(UserError):
+    """The reference or the forward pass raised, without which there is nothing to compare; the message says which."""
+
+
+@contextmanager
+def part(name: str) -> Iterator[None]:
+    """Raises PartRaised where the code inside raises anything; `name` says whose code it is."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise PartRaised(f"{name} raised {describe_error(error)}") from error
+
+
+def unexamined(name: str, parameters: Arrays, fault: str) -> CheckResult:
+    """The result of a check that came to no comparison, for the reason that `fault` says."""
+    entries = sum(array.size for array in parameters.values())
+    return CheckResult(name, entries, "fail", 0.0, [fault], [], NOT_COMPARED, [], [], {})
 
 
 class NetworkSubject:
@@ -118,8 +147,9 @@ class NetworkSubject:
         self.chain = chain.at(chain.parameters | {"X": self.X}, np.float64)
         self.parameters = self.chain.parameters
         self.penalties = [self.chain.penalty(lam) for lam in self.lams]
-        # Where rounding to dtype switches a ReLU, claimed has the gradient of another piece: no error, but no check either.
-        self.switched = not self.chain.same_pattern(self.chain.at(self.parameters | {"X": self.chain.X}, self.dtype))
+        with part(FORWARD_PASS):
+            # Where rounding to dtype switches a ReLU, claimed has the gradient of another piece: no error, but no check either.
+            self.switched = not self.chain.same_pattern(self.chain.at(self.parameters | {"X": self.chain.X}, self.dtype))
 
     def guarded(self) -> dict[str, Array]:
         own = {"X": self.X, "y": self.y, "the chain's X": self.chain.X}
@@ -145,9 +175,10 @@ class NetworkSubject:
 
     def cases(self, answers: list[CostAndGradients], faults: list[str]) -> list[Case]:
         """A Case of each answer of the claimed twin, one a lambda; `faults` say what is wrong with their form."""
-        loss_rounding, cases = self.loss_rounding(), []
-        for answer, lam, penalty in zip(answers, self.lams, self.penalties, strict=True):
-            reference = self.reference.cost_and_gradients(self.chain.X, self.y, lam)
+        with part(REFERENCE):
+            loss_rounding, cases = self.loss_rounding(), []
+            references = [self.reference.cost_and_gradients(self.chain.X, self.y, lam) for lam in self.lams]
+        for answer, reference, lam, penalty in zip(answers, references, self.lams, self.penalties, strict=True):
             rounding = self.with_penalty(loss_rounding, lam, penalty, reference.cost)
             forward = {quantity: getattr(answer, quantity) for quantity in FORWARD if getattr(answer, quantity) is not None}
             reference_forward = {quantity: getattr(reference, quantity) for quantity in forward}
@@ -187,9 +218,10 @@ class NetworkSubject:
         return np.arange(self.parameters[tensor].size) if self.sample is None else self.sample[tensor]
 
     def estimate(self, oracle: str, tensor: str, entries: Array, advance: Advance) -> Estimate:
-        if oracle == "complex-step":
-            return complex_step(self.chain, tensor, entries, self.lambdas_of(tensor), advance)
-        return central_difference(self.chain, tensor, entries, self.lambdas_of(tensor), self.penalties, advance)
+        with part(FORWARD_PASS):
+            if oracle == "complex-step":
+                return complex_step(self.chain, tensor, entries, self.lambdas_of(tensor), advance)
+            return central_difference(self.chain, tensor, entries, self.lambdas_of(tensor), self.penalties, advance)
 
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
         """None is needed: differences know of every kink, and the chain of every rounding."""
@@ -214,12 +246,13 @@ class NetworkSubject:
         lam, W, penalty = self.lambdas_of(tensor)[-1], self.parameters[tensor], self.penalties[-1]
 
         def costs_along(direction: Array, steps: Array) -> tuple[Array, Array]:
-            losses, crossed = self.chain.losses_along(tensor, direction, steps)  # (steps,)
+            with part(FORWARD_PASS):
+                losses, crossed = self.chain.losses_along(tensor, direction, steps)  # (steps,)
             gained = lam * (2 * steps * (W * direction).sum() + steps**2 * (direction**2).sum())  # (steps,)
             return losses + (penalty + gained), crossed > 0
 
-        logits = np.abs(self.chain.logits).max()
-        return costs_along, EPS * max(self.chain.loss_of_each.sum() + penalty, logits)
+        with part(FORWARD_PASS):
+            return costs_along, EPS * max(self.chain.loss_of_each.sum() + penalty, np.abs(self.chain.logits).max())
 
     def sweep(self, tensor: str, entry: int, exact: float) -> dict[str, Any]:
         lam, w, penalty = self.lambdas_of(tensor)[-1], self.parameters[tensor].ravel()[entry], self.penalties[-1]
@@ -231,7 +264,8 @@ class NetworkSubject:
         return quotient_errors(cost, exact, takes_complex=True)
 
     def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
-        signals, evidence = self.reference.signals(self.chain.X, self.y), []
+        with part(REFERENCE):
+            signals, evidence = self.reference.signals(self.chain.X, self.y), []
         for case, lam in zip(cases, self.lams, strict=True):
             rounding = {tensor: float(np.max(case.rounding[tensor])) for tensor in self.parameters}
             assert case.reference is not None  # where there are signals there is a reference

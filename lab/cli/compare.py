@@ -3,17 +3,21 @@
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from gradcheck import ENTRYWISE, CheckResult
+from gradcheck.arrays import Array
 from gradcheck.cli import PlannedCheck, add_check_options, check_outputs, pair_checks, run_checks
 from gradcheck.command import Parser, whole_number
 from gradcheck.errors import UserError
 from gradcheck.subject import Advance
 from lab.options import NETWORK_OPTIONS, add_common_options, add_network_options, chosen_networks, find_device, lambdas
-from networks import NAMED, Network, nonzero_state
+from networks import NAMED, Network, initial_state, nonzero_state
 
 DESCRIPTION = "Compare the claimed gradient of every parameter with autograd, the complex step and central differences."
 EXAMPLES = """\
@@ -32,6 +36,9 @@ exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some u
 
 # A pair brings its own parameters, data and dtype: an option that says otherwise would be ignored.
 OPTIONS_OF_NETWORKS = ("networks", *NETWORK_OPTIONS, "batch_size", "lam", "dtype", "data", "data_dir", "device")
+
+# The batch size of the walk, if that of the check is less: a few images may all be in one piece of a product.
+WALKED = 150
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -79,21 +86,49 @@ def main(arguments: Sequence[str]) -> int:
     return run_checks(checks, options, shlex.join(["python", *sys.argv[:1], *arguments]), heading)
 
 
+def walks(
+    network: Network, lam: Sequence[float], options: argparse.Namespace, device: str, X: Array, y: Array, batch_size: int
+) -> list[str]:
+    """A sentence on each twin, and each stack of two, that does not walk as PyTorch does; `lam` is one lambda a layer."""
+    from lab.walking.walk import walk
+    from lab.walking.walker import walker_of_stack, walker_of_twin
+
+    states = [initial_state(network, seed=options.seed + k) for k in range(2)]
+    lams = np.outer(lam, (1, 2))  # (depth, 2)
+    walkers = [
+        walker
+        for twin in ("manual", "torch")
+        for walker in (
+            walker_of_twin(twin, network, states[0], lam, options.dtype, device),
+            walker_of_stack(twin, network, states, lams, options.dtype, device),
+        )
+    ]
+    found = [walk(walker, X, y, batch_size, flip=True, seed=options.seed) for walker in walkers]
+    return [sentence for sentence in found if sentence]
+
+
 def network_checks(options: argparse.Namespace) -> list[PlannedCheck]:
     """The checks of the networks that the options name, all at one batch of images."""
     from lab import twins
     from lab.data import datasets
     from lab.data.parts import draw_batch
     from lab.network_check import check_network, default_lambdas
+    from lab.walking.walk import images_needed
 
     device = find_device(options.device)
     images = datasets.load(options.data, options.data_dir, "45000", options.seed)
     X, y = draw_batch(images, options.batch_size, options.seed)
+    walked = max(WALKED, options.batch_size)
+    pool = draw_batch(images, min(images_needed(walked), len(images.train.labels)), options.seed)
 
     def check_one(network: Network, lams: Sequence, advance: Advance) -> CheckResult:
+        started = time.perf_counter()
         claimed, reference = twins.build(network, nonzero_state(network, seed=options.seed), options.dtype, device)
         settings = {"oracles": options.oracles, "seed": options.seed, "pictures": bool(options.html)}
-        return check_network(network.name, claimed, reference, X, y, lams, advance=advance, **settings)
+        result = check_network(network.name, claimed, reference, X, y, lams, advance=advance, **settings)
+        if result.verdict != "fail":
+            result = result.with_faults(walks(network, lams[-1], options, device, *pool, walked))
+        return replace(result, seconds=time.perf_counter() - started)
 
     checks, oracles = [], len(set(options.oracles) & set(ENTRYWISE))
     for named in options.networks:

@@ -1,6 +1,7 @@
 """Before the first update: is the gradient of the very network, loss, lambda and data right, and do updates follow it?"""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +12,11 @@ from lab import twins
 from lab.data.parts import Data
 from lab.network_check import check_network
 from lab.training.settings import Settings, training_plan
-from lab.walking.walk import images_needed, walk
-from lab.walking.walker import Walker, walker_of_stack, walker_of_twin
 from networks import Network, initial_state, moved_off_zeros
 from random_streams import Stream, random_stream
+
+if TYPE_CHECKING:
+    from lab.walking.walker import Walker
 
 # Entries of each tensor that the quick check takes.
 SAMPLE = 100
@@ -61,6 +63,9 @@ def walk_before_training(
 
     The same of the stack that `candidates` are to be trained in, if there are any.
     """
+    from lab.walking.walk import images_needed, walk  # they import PyTorch, without which the manual twin can be trained
+    from lab.walking.walker import walker_of_twin
+
     walkers = [
         walker_of_twin(implementation, settings.network, state, settings.lambdas, settings.dtype, device)
         for implementation in settings.twins
@@ -76,8 +81,10 @@ def walk_before_training(
     return [sentence for sentence in found if sentence]
 
 
-def stack_to_walk(candidates: Sequence[Settings], device: str) -> Walker:
+def stack_to_walk(candidates: Sequence[Settings], device: str) -> "Walker":
     """The stack of candidates as `stacked.StackedTraining` begins with it."""
+    from lab.walking.walker import walker_of_stack
+
     first, states = candidates[0], [initial_state(s.network, s.init, s.seed, s.init_bias) for s in candidates]
     lam = np.array([s.lambdas for s in candidates]).T  # (depth, C)
     return walker_of_stack(first.implementation, first.network, states, lam, first.dtype, device)
