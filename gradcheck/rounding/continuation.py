@@ -80,6 +80,11 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: 
     return out
 
 
+def continued_ufunc(ufunc: np.ufunc, method: str) -> Callable[..., Any]:
+    """`call_ufunc` of a ufunc and one of its methods, as a function."""
+    return lambda *inputs, **keywords: call_ufunc(ufunc, method, inputs, keywords)
+
+
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
     x = np.asarray(x)
     of_vectors = x.ndim == 1 or isinstance(axis, int)
@@ -124,3 +129,8 @@ def call_function(function: Any, arguments: Any, keywords: Any) -> Any:
     if function in REFUSED:
         refuse(f"np.{function.__name__}")
     return FUNCTIONS.get(function, function)(*arguments, **keywords)
+
+
+def continued_function(function: Any) -> Callable[..., Any]:
+    """`call_function` of a function."""
+    return lambda *arguments, **keywords: call_function(function, arguments, keywords)

@@ -154,7 +154,8 @@ class PairSubject:
     def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         if not self.derive.takes_complex:
             return diagnose_pair(cases[0], truth, self.parameters, failing)
-        return diagnose_pair(cases[0], truth, self.parameters, failing, Counterfactuals(self._cost_in_run))
+        with self.calls.complex_allowed():
+            return diagnose_pair(cases[0], truth, self.parameters, failing, Counterfactuals(self._cost_in_run))
 
     def _cost_in_run(self, tensor: str, direction: Array, step: complex, run: Run) -> complex:
         """The cost, with its operations in `run`."""

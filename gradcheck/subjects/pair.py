@@ -107,10 +107,16 @@ class Calls:
             return self.cost_of(self.like_given(arrays))
         if not self.in_torch:
             return self.cost_of({name: holomorphic(array) for name, array in arrays.items()})
+        with self.complex_allowed():
+            return self.cost_of(self.like_given(arrays))
+
+    def complex_allowed(self) -> contextlib.AbstractContextManager:
+        """Inside, PyTorch computes with complex tensors also what it does not by itself."""
+        if not self.in_torch:
+            return contextlib.nullcontext()
         from gradcheck.rounding.torch_holomorphic import HolomorphicMode
 
-        with HolomorphicMode():
-            return self.cost_of(self.like_given(arrays))
+        return HolomorphicMode()
 
     def noisy_cost(self, arrays: dict[str, Array], rng: np.random.Generator) -> float | complex:
         """The cost with each of its results rounded up or down at random, which `rng` draws."""
