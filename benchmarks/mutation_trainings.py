@@ -58,11 +58,11 @@ def train(training: Training, X: Array, y: Array, disturb: Disturb = undisturbed
     network, copies = training.network, training.copies
     states = [scaled_state(training, seed) for seed in range(max(copies, 1))]
     given = [{name: array.copy() for name, array in state.items()} for state in states]
-    lam: Any = np.array([0.01, 0.02, 0.03][: network.depth])
+    lam: Any = [0.01, 0.02, 0.03][: network.depth]
     lr: Any = training.lr
     if copies:
         network_or_stack: Any = twins.training_stack("manual", network, states, training.dtype)
-        lam, lr = lam[:, None] * np.arange(1, copies + 1), lr * np.arange(1, copies + 1)
+        lam, lr = np.outer(lam, np.arange(1, copies + 1)), lr * np.arange(1, copies + 1)
     else:
         network_or_stack = twins.training_twin("manual", network, states[0], training.dtype)
     seen = dict(observed(network_or_stack, X.astype(training.dtype), y, lam, lr, disturb, updates))

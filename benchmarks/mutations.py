@@ -58,15 +58,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> list[Mutant]:
-    """The mutants that the options name, in the order of the files. Raises UserError where there is none of that name."""
+    """The mutants that the options name, in the order of the files. Raises UserError where there is none of a name."""
     texts = {path.name: path.read_text() for path in sorted((PROJECT / "manual").glob("*.py"))}
     mutants = [mutant for name, text in texts.items() for mutant in mutants_of(name, text)]
-    for kind, given, known in (("file", options.file, texts), ("mutant", options.only, {each.id for each in mutants})):
+    known = {"file": (options.file, list(texts)), "mutant": (options.only, [each.id for each in mutants])}
+    for kind, (given, names) in known.items():
         for name in given:
-            if name not in known:
-                raise UserError(
-                    f"manual/ has no {kind} {name!r}; run without --{'file' if kind == 'file' else 'only'} to see all"
-                )
+            if name not in names:
+                raise UserError(f"manual/ has no {kind} {name!r}; a {kind} is called like {names[0]!r}, and --json lists all")
     mutants = [each for each in mutants if not options.file or each.file in options.file]
     mutants = [each for each in mutants if not options.only or each.id in options.only]
     if options.limit is not None and options.limit < len(mutants):

@@ -95,7 +95,7 @@ def test_planted_bug_is_found(capsys, tmp_path, bug):
 
 @pytest.mark.parametrize("oracle", compare.ENTRYWISE)
 def test_each_oracle_finds_a_bug_alone(monkeypatch, capsys, oracle):
-    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: lam_l * W)
+    monkeypatch.setattr(losses, "l2_penalty_backward", lambda W, lam_l, out: layers.along(lam_l, W) * W)
     code, out, _ = call(compare.main, capsys, "--hidden", "3", "--oracles", oracle)
     assert code == 1
     assert "W1" in out.split("fail: ", 1)[1]

@@ -16,6 +16,7 @@ import optuna
 import pytest
 from conftest import call
 
+import manual.mlp
 from gradcheck.errors import UserError
 from lab import twins
 from lab.cli import search
@@ -399,6 +400,20 @@ def test_a_network_with_a_wrong_gradient_is_not_searched(monkeypatch, capsys, tm
     assert code == 1
     assert "fail: 4 W1, 100 of 12,288 entries" in out
     assert err == "4 is not searched: its gradient is wrong\n"
+    assert states(tmp_path / "study.db") == []
+
+
+def test_a_stack_that_is_wrong_is_not_searched(monkeypatch, capsys, tmp_path):
+    """A single network has the right gradient, and takes the right updates."""
+    original = manual.mlp.sgd_step
+
+    def rates_of_the_first(parameters, gradients, lr):
+        original(parameters, gradients, np.full_like(lr, lr[0]) if np.ndim(lr) else lr)
+
+    monkeypatch.setattr(manual.mlp, "sgd_step", rates_of_the_first)
+    code, out, _ = call(search.main, capsys, *TINY, "--verify", "subset", "--together", "3", "--out", tmp_path)
+    assert code == 1
+    assert "an update of the stack of 3 manual twins does not move W1 by lr times its gradient" in " ".join(out.split())
     assert states(tmp_path / "study.db") == []
 
 
