@@ -77,7 +77,7 @@ class PairSubject:
         if "autograd" in self.oracles:
             reference = self.calls.reference(self.parameters, "float64")
             forward = {"cost": reference.pop("cost")}
-        rounding = rounding_of_pair(self.calls, list(misshapen(first.gradients, self.parameters)), self.notes)
+        rounding = rounding_of_pair(self.calls, list(misshapen(first.gradients, self.parameters)), self.notes, self.scale)
         rounding["cost"] = rounding.get("cost", np.zeros(())) + SIGMAS * self.derive.cost.noise
         self.claimed_and_rounding = {tensor: (claimed[tensor], rounding[tensor]) for tensor in claimed}
         return [Case(claimed, reference, {"cost": self.derive.cost.base}, forward, rounding)], list(first.faults)
