@@ -46,3 +46,9 @@ class Estimate(NamedTuple):
 def exactly(derivative: Array) -> Estimate:
     """The Estimate of an oracle whose only error is rounding, measured elsewhere; `derivative` is (cases, entries)."""
     return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
+
+
+def largest_known(found: Estimate) -> Array:
+    """The largest derivative of each case that is known not to be 0, (cases, 1)."""
+    known = np.isfinite(found.derivative) & (np.abs(found.derivative) > found.uncertainty)
+    return np.max(np.abs(found.derivative), axis=1, keepdims=True, initial=0, where=known)
