@@ -52,6 +52,7 @@ def expit(z: Array) -> Array:
     return np.where(np.real(z) >= 0, 1, exp) / (1 + exp)
 
 
+# By the names of ufuncs.
 UFUNCS: dict[str, Callable[..., Any]] = {
     "absolute": absolute,
     "fabs": absolute,
@@ -61,7 +62,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "logaddexp": logaddexp,
     "cbrt": cbrt,
     "expit": expit,  # of scipy.special
-} | {
+}
+UFUNCS |= {
     jumping.__name__: constant_in_pieces(jumping)
     for jumping in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside, np.floor_divide)
 }

@@ -5,7 +5,8 @@ central differences with a step that each tensor gets for itself. Where all entr
 random sample of them is looked at, and random directions over blocks of the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
+from gradcheck.subjects.pair_walk import PairWalk
 from gradcheck.subjects.sampling import draw_sample
 from gradcheck.subjects.second_look import Entries, SecondLook
 
@@ -48,6 +50,7 @@ class PairSubject:
         self.notes: list[str] = []
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
+        self.tied: dict[str, Array] = {}
         available = calls.has_reference, self.derive.takes_complex, True
         if self.derive.cost.still:
             names = " or ".join(self.parameters)
@@ -106,6 +109,9 @@ class PairSubject:
         claimed, rounding = (np.ravel(each)[entries] for each in self.claimed_and_rounding[tensor])
         look = SecondLook(self.derive, tensor, Entries(self.derive, tensor, entries), claimed, rounding, estimates)
         found = look.look()
+        if (tie := found["central-difference"].tie if "central-difference" in found else None) is not None:
+            self.tied[tensor] = np.zeros(self.parameters[tensor].shape, bool)
+            self.tied[tensor].flat[entries] = np.isfinite(tie.left[0])
         for oracle, count in look.refuted.items():
             self.notes.append(
                 f"NOT EXACT: central differences refute {oracle} at {count:,} entries of {tensor}, and confirm the claim"
@@ -113,6 +119,12 @@ class PairSubject:
         if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found
+
+    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
+        claimed, rounding = ({k: each[place] for k, each in self.claimed_and_rounding.items()} for place in (0, 1))
+        walk = PairWalk(self.calls, self.derive, partial(rounding_of_pair, self.calls, [], [], self.scale), self.rng)
+        self.notes += walk.ties_together(self.tied, claimed, rounding)
+        return walk.beside(tolerance)
 
     def scale(self, tensor: str) -> float:
         return self.derive.cost.scale / self.derive.cost.size(tensor)
