@@ -42,7 +42,7 @@ def test_a_kink_at_half_a_round_step(slope, verdict):
     def cost(p):
         return (np.maximum(real(p["w"]) - 1.05, 0) / 2 + real(p["w"])).sum()
 
-    result = check({"w": np.ones(3)}, cost, lambda p: {"w": np.full(3, slope)})
+    result = check({"w": np.ones(3)}, cost, lambda p: {"w": slope + (p["w"] > 1.05) / 2})
     assert result.verdict == verdict
     assert result.tensors[0]["undecided"] == 0
 
