@@ -307,6 +307,12 @@ def test_evaluation_mode(spoil, name, found):
     assert found in sentence
 
 
+def test_a_forward_pass_in_training_mode_that_is_one_of_evaluation(monkeypatch):
+    right = manual.MLP.forward
+    monkeypatch.setattr(manual.MLP, "forward", lambda twin, X, training=False: right(twin, X))
+    assert "a forward pass in training mode (" in take_a_walk(WITH_BATCH_NORM)
+
+
 def scaled(outputs, factor):
     return [output * factor for output in outputs] if isinstance(outputs, list) else outputs * factor
 

@@ -47,6 +47,14 @@ def cbrt(z: Array) -> Array:
     return sign * (sign * z) ** (1 / 3)
 
 
+def log1p(z: Array) -> Array:
+    return np.log1p(np.real(z)) + 1j * np.imag(z) / (1 + np.real(z))
+
+
+def expm1(z: Array) -> Array:
+    return np.expm1(np.real(z)) + 1j * np.imag(z) * np.exp(np.real(z))
+
+
 def expit(z: Array) -> Array:
     exp = np.exp(-absolute(z))
     return np.where(np.real(z) >= 0, 1, exp) / (1 + exp)
@@ -61,6 +69,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "arctan2": arctan2,
     "logaddexp": logaddexp,
     "cbrt": cbrt,
+    "log1p": log1p,  # NumPy's own loses the real part where that is small
+    "expm1": expm1,
     "expit": expit,  # of scipy.special
 }
 UFUNCS |= {

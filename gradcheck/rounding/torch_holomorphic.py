@@ -155,6 +155,14 @@ def sigmoid(z: Tensor) -> Tensor:
     return torch.where(z.real >= 0, torch.ones_like(z), exp) / (1 + exp)
 
 
+def log1p(z: Tensor) -> Tensor:
+    return torch.complex(torch.log1p(z.real), z.imag / (1 + z.real))
+
+
+def expm1(z: Tensor) -> Tensor:
+    return torch.complex(torch.expm1(z.real), z.imag * torch.exp(z.real))
+
+
 def logaddexp(x: Tensor, y: Tensor) -> Tensor:
     largest = torch.maximum(x.real, y.real)
     return largest + torch.log(torch.exp(x - largest) + torch.exp(y - largest))
@@ -184,6 +192,8 @@ CONTINUED: dict[str, Callable[..., Any]] = {
     "conj_physical": torch.clone,
     "sigmoid": sigmoid,
     "logaddexp": logaddexp,
+    "log1p": log1p,
+    "expm1": expm1,
     **{name: constant_in_pieces(getattr(torch, name)) for name in ("sign", "floor", "ceil", "round", "trunc", "floor_divide")},
     "sgn": constant_in_pieces(torch.sign),
     **{name: compared(getattr(torch, name)) for name in ("gt", "ge", "lt", "le", "eq", "ne")},

@@ -5,7 +5,7 @@ central differences with a step that each tensor gets for itself. Where all entr
 random sample of them is looked at, and random directions over blocks of the rest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -120,11 +120,11 @@ class PairSubject:
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found
 
-    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
+    def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         claimed, rounding = ({k: each[place] for k, each in self.claimed_and_rounding.items()} for place in (0, 1))
         walk = PairWalk(self.calls, self.derive, partial(rounding_of_pair, self.calls, [], [], self.scale), self.rng)
         self.notes += walk.ties_together(self.tied, claimed, rounding)
-        return walk.beside(tolerance)
+        return walk.beside(verified, tolerance)
 
     def scale(self, tensor: str) -> float:
         return self.derive.cost.scale / self.derive.cost.size(tensor)
