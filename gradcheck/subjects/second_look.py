@@ -67,7 +67,7 @@ class SecondLook:
             if self.is_off("central-difference", k) or self.is_coarse(k):
                 self.repeat_differences(k, direction)
             self.set_aside_what_is_refuted(k)
-            in_a_row = in_a_row + 1 if any(self.is_off(oracle, k) for oracle in self.found) else 0
+            in_a_row = in_a_row + 1 if self.stays_wrong(k) else 0
             if in_a_row == SOON:
                 break
         self.allow_for_scatter()
@@ -89,6 +89,11 @@ class SecondLook:
 
     def is_off(self, oracle: str, k: int) -> bool:
         return oracle in self.found and bool(self.off(oracle)[k] > 0)
+
+    def stays_wrong(self, k: int) -> bool:
+        """Whether the claim is still wrong by an exact oracle, or by differences where there is none."""
+        exact = [oracle for oracle in EXACT_ORACLES if oracle in self.found]
+        return any(self.is_off(oracle, k) for oracle in exact or ["central-difference"])
 
     def is_coarse(self, k: int) -> bool:
         """Whether differences alone know the entry, and not well."""
