@@ -38,8 +38,8 @@ def arctan2(y: Array, x: Array) -> Array:
 
 
 def logaddexp(x: Array, y: Array) -> Array:
-    largest = np.maximum(np.real(x), np.real(y))
-    return largest + np.log(np.exp(x - largest) + np.exp(y - largest))
+    value = np.logaddexp(np.real(x), np.real(y))
+    return value + 1j * (np.exp(np.real(x) - value) * np.imag(x) + np.exp(np.real(y) - value) * np.imag(y))
 
 
 def cbrt(z: Array) -> Array:

@@ -164,8 +164,9 @@ def expm1(z: Tensor) -> Tensor:
 
 
 def logaddexp(x: Tensor, y: Tensor) -> Tensor:
-    largest = torch.maximum(x.real, y.real)
-    return largest + torch.log(torch.exp(x - largest) + torch.exp(y - largest))
+    x, y = x + 0j, y + 0j
+    value = torch.logaddexp(x.real, y.real)
+    return torch.complex(value, torch.exp(x.real - value) * x.imag + torch.exp(y.real - value) * y.imag)
 
 
 CONTINUED: dict[str, Callable[..., Any]] = {

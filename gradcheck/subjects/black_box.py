@@ -52,7 +52,7 @@ class PairSubject:
         self.derive = PairOracles(calls, self.rng, self.notes)
         self.tied: dict[str, Array] = {}
         available = calls.has_reference, self.derive.takes_complex, True
-        if self.derive.cost.still:
+        if self.derive.still:
             names = " or ".join(self.parameters)
             self.notes.append(f"the cost does not depend on {names}: does it use the parameters that it is given?")
         self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
@@ -104,7 +104,7 @@ class PairSubject:
         return spread
 
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-        if self.derive.cost.still:
+        if self.derive.still:
             return {oracle: unknown(found) for oracle, found in estimates.items()}
         claimed, rounding = (np.ravel(each)[entries] for each in self.claimed_and_rounding[tensor])
         look = SecondLook(self.derive, tensor, Entries(self.derive, tensor, entries), claimed, rounding, estimates)
@@ -147,7 +147,7 @@ class PairSubject:
         along, rounding_along = directions @ claimed, np.sqrt(directions**2 @ rounding**2)  # (D,) each
         first = {oracle: derive(tensor, shaped, no_progress)}
         found = SecondLook(self.derive, tensor, list(shaped), along, rounding_along, first).look()[oracle]
-        return unknown(found) if self.derive.cost.still else found
+        return unknown(found) if self.derive.still else found
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         derive = self.derive

@@ -35,7 +35,7 @@ class PairOracles:
     """Of the cost of `calls`. `rng` draws points and directions; what is not as it should be goes to `notes`.
 
     The complex step is tried when this is made, and not asked where `takes_complex` is false; `seconds` is what an entry takes.
-    `kinked` are the tensors along which a difference crossed a kink.
+    `kinked` are the tensors along which a difference crossed a kink; `still` says that nothing moves the cost at all.
     """
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
@@ -45,6 +45,7 @@ class PairOracles:
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
         self.seconds, self.takes_complex = 3 * self.cost.seconds, False
+        self.still = self.cost.still
         try:
             self.seconds += self._try_complex()
             self.takes_complex = True
@@ -76,6 +77,7 @@ class PairOracles:
                 direction = self.rng.standard_normal(array.shape)
                 started = time.perf_counter()
                 derivative, real = self._complex_step(tensor, direction)
+                self.still = self.still and derivative == 0  # it may move by less than a digit of the cost
                 seconds = time.perf_counter() - started
                 if not abs(real - self.cost.base) <= 100 * self.cost.noise:
                     raise UserError(f"cost returns {real:.6g} instead of {self.cost.base:.6g}")

@@ -67,7 +67,10 @@ class PairWalk:
             if not abs(along - derivative) > uncertainty + SAFETY * EPS * float(np.abs(claimed * direction).sum()):
                 return False
             rounding = self.rounding_at(there)[tensor]
-            if not abs(along - derivative) > uncertainty + float(np.sqrt(((rounding * direction) ** 2).sum())):
+            allowed = float(np.sqrt(((rounding * direction) ** 2).sum()))
+            slope = self.careful(there, base, {tensor: direction}, size=1.0)
+            by_differences = abs(along - slope.derivative) > uncertainty + slope.uncertainty + allowed
+            if not (by_differences and abs(along - derivative) > uncertainty + allowed):
                 return False
         return True
 
