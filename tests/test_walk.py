@@ -7,7 +7,7 @@ import torch
 import manual
 import models
 from benchmarks.random_networks import draw
-from lab.walking.walk import walk
+from lab.walking.beside_pytorch import walk
 from lab.walking.walker import walker_of_stack, walker_of_twin
 from manual import layers, losses, passes
 from networks import Network, initial_state
