@@ -1,5 +1,6 @@
 """One tensor of a subject: what the oracles say at its entries, compared with what is claimed; its row of the result."""
 
+import contextlib
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, OneSided
 from gradcheck.derivations.taylor import taylor_test, unit_directions
 from gradcheck.derivations.truth import Truth, truth_of
+from gradcheck.errors import OutOfTime
 from gradcheck.result import DirectionEntry, Directions, Taylor, TensorRow, finite_or_none
 from gradcheck.subject import Case, Subject
 
@@ -154,7 +156,10 @@ class TensorCheck:
         claimed, uncertainty = (
             np.asarray(of[self.tensor], np.float64) for of in (self.cases[-1].claimed, self.cases[-1].rounding)
         )
-        found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
+        try:
+            found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
+        except OutOfTime:
+            return {"verdict": "inconclusive", "reason": "the time was over before it", "steps": [], "directions": []}
         if found["verdict"] == "fail" and (why := self._why_no_failure(row, directions)):
             found["verdict"], found["reason"] = "inconclusive", why
         return found
@@ -183,7 +188,8 @@ class TensorCheck:
             index = next(iter(row["oracles"].values()))["worst"]["index"]
             entry = int(np.ravel_multi_index(index, self.shape)) if index else 0
             exact = float(self.best[-1][np.searchsorted(self.entries, entry)])
-            drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
+            with contextlib.suppress(OutOfTime):
+                drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
         return drawn
 
     def truth(self) -> Truth | None:
