@@ -54,7 +54,7 @@ def check(
             fits, the check is a quick one. With `layers` every entry is looked at.
         quick: compares the claim along two random directions over all entries of all tensors together, by 10 calls of cost.
         advance: called with the number of entries that one oracle has done since the last call.
-        announce: called with a sentence on what one call took and what the check will do, before it goes on.
+        announce: called with a sentence on what one call took and what the check will do, if that takes long.
         pictures: fills those of the result, for the page.
 
     Returns:
@@ -121,7 +121,8 @@ def check_pair(
         beginning = Examination(calls)
         beginning.begin()
         plan = plan_of(calls, budget, quick)
-        announce(plan.sentence())
+        if plan.takes_long:
+            announce(plan.sentence())
         if not quick and (pair.layers is not None or not plan.quick):
             try:
                 return thorough(name, calls, beginning, oracles, seed, budget, advance, pictures)

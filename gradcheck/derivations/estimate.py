@@ -6,6 +6,8 @@ import numpy as np
 
 from gradcheck.arrays import Array
 
+from gradcheck.arrays import Array
+
 EPS = float(np.finfo(np.float64).eps)
 
 # Far below the smallest number that could matter, far above the smallest float64: h^2 vanishes against 1, h does not.
@@ -46,3 +48,9 @@ class Estimate(NamedTuple):
 def exactly(derivative: Array) -> Estimate:
     """The Estimate of an oracle whose only error is rounding, measured elsewhere; `derivative` is (cases, entries)."""
     return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
+
+
+def at_places(found: Estimate, where: Array) -> Estimate:
+    """The Estimate of some of its entries."""
+    tie = None if found.tie is None else OneSided(*(side[:, where] for side in found.tie))
+    return Estimate(found.derivative[:, where], found.uncertainty[:, where], found.crossed[where], tie)

@@ -2,8 +2,8 @@
 
 The cost is called again for every entry: by the complex step where it takes complex input, which is tried first, and by
 central differences with a step that each tensor gets for itself. Where all entries would take longer than the budget, a
-random sample of them is looked at, and random directions over blocks of the rest. When the time is over, what was not looked
-at is undecided.
+random sample of them is looked at, and random directions over blocks of the rest. When the time is over, the sample is what
+was looked at.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import SIGMAS, Estimate
+from gradcheck.derivations.estimate import SIGMAS, Estimate, OneSided
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.derivations.truth import Truth
 from gradcheck.diagnosis.counterfactuals import Counterfactuals
@@ -24,7 +24,7 @@ from gradcheck.faults import gradient_or_nan, misshapen
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
 from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
-from gradcheck.subjects.pair_oracles import PairOracles
+from gradcheck.subjects.pair_oracles import TRIED, PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
 from gradcheck.subjects.plan import BUDGET, duration
 from gradcheck.subjects.sampling import Sample, draw_sample
@@ -50,7 +50,7 @@ class PairSubject:
     switched, of_twins = False, False
 
     def __init__(self, name: str, calls: Calls, seed: int = 0, budget: float = BUDGET) -> None:
-        self.name, self.calls, self.dtype = name, calls, calls.dtype
+        self.name, self.calls, self.dtype, self.seed = name, calls, calls.dtype, seed
         self.parameters = calls.parameters
         self.notes: list[str] = []
         calls.deadline = calls.started + FIRST_SHARE * budget
@@ -72,20 +72,42 @@ class PairSubject:
         self.sample = self._draw_sample(seed, budget)
 
     def _draw_sample(self, seed: int, budget: float) -> Sample:
-        """The entries to look at. Half of the time is for what is in doubt at a first look."""
-        each, left = max(self.derive.seconds, 1e-9), self.entries_until - time.perf_counter()
-        sample = draw_sample(self.waiting, int(left / 2 / each), seed)
+        """The entries to look at. Most of the time is for what is in doubt at a first look."""
+        self.seconds = self._seconds_of_an_entry(seed)
+        each, left = max(self.seconds, 1e-9), self.entries_until - time.perf_counter()
+        sample = draw_sample(self.waiting, int(left / 3 / each), seed)
         if sample.size < sum(self.waiting.values()):
             self.notes.append(self._what_is_sampled(sample, sum(self.waiting.values()), seed, budget))
         return sample
+
+    def _seconds_of_an_entry(self, seed: int) -> float:
+        """What the slow oracles take for an entry, where they need no second look: the mean of a few random ones."""
+        tried = np.random.default_rng([seed, STREAM, 1]).integers(sum(self.waiting.values()), size=TRIED)
+        units = [self._unit_of_all(entry) for entry in tried]
+        for tensor, unit in units:
+            self.derive.step(tensor, unit)
+        started = time.perf_counter()
+        for tensor, unit in units:
+            self.derive.central_differences(tensor, [unit], no_progress)
+            if self.derive.takes_complex:
+                self.derive.complex_steps(tensor, [unit], no_progress)
+        return (time.perf_counter() - started) / TRIED
+
+    def _unit_of_all(self, entry: int) -> tuple[str, Array]:
+        """The tensor and the direction of an entry, where those of all tensors are counted."""
+        for tensor, array in self.parameters.items():
+            if entry < array.size:
+                break
+            entry -= array.size
+        return tensor, self.derive.unit(tensor, entry)
 
     def _what_is_sampled(self, sample: Sample, total: int, seed: int, budget: float) -> str:
         slow = " and ".join(oracle for oracle in self.oracles if oracle != "autograd")
         along = f", and along {sample.blocks} random directions in each tensor sampled"
         return (
             f"A SAMPLE: {slow} at {sample.size:,} of {total:,} entries, drawn with seed {seed}"
-            f"{'' if 'autograd' in self.oracles else along}; one takes {duration(self.derive.seconds)}, all would take about "
-            f"{duration(total * self.derive.seconds)}, the budget is {budget:g} s"
+            f"{'' if 'autograd' in self.oracles else along}; one takes {duration(self.seconds)}, all would take about "
+            f"{duration(total * self.seconds)}, the budget is {budget:g} s"
         )
 
     def evaluate(self) -> tuple[list[Case], list[str]]:
@@ -104,27 +126,28 @@ class PairSubject:
         return np.arange(self.parameters[tensor].size) if "autograd" in self.oracles else self.sample.entries[tensor]
 
     def estimate(self, oracle: str, tensor: str, entries: Array, advance: Advance) -> Estimate:
-        looked_at = self.sample.entries[tensor]
+        looked_at = self._in_random_order(self.sample.entries[tensor])
         derive = self.derive.complex_steps if oracle == "complex-step" else self.derive.central_differences
         try:
             found = derive(tensor, self._units_in_time(tensor, looked_at), advance)
         except OutOfTime:
-            found = nothing_of(0)
-        seen = found.derivative.shape[1]
-        if seen < len(looked_at):
-            self.notes.append(f"OUT OF TIME: {oracle} at {seen:,} of {len(looked_at):,} entries of {tensor}")
-        if seen == len(entries):
-            return found
-        where, spread = np.searchsorted(entries, looked_at[:seen]), nothing_of(len(entries))
-        for all_entries, own in zip(spread[:3], found[:3], strict=True):
-            all_entries[..., where] = own
-        return spread
+            return nothing_of(len(entries))
+        seen = looked_at[: found.derivative.shape[1]]
+        if len(seen) < len(looked_at):
+            self.notes.append(f"OUT OF TIME: {oracle} at {len(seen):,} of {len(looked_at):,} entries of {tensor}")
+            if oracle == self.oracles[0] or not self.derive.takes_complex:
+                self.sample.entries[tensor] = np.sort(seen)
+        return spread(found, np.searchsorted(entries, seen), len(entries))
+
+    def _in_random_order(self, entries: Array) -> Array:
+        """So that what is looked at before the time is over is a random sample too, and the same for the same seed."""
+        return np.random.default_rng([self.seed, STREAM]).permutation(entries)
 
     def _units_in_time(self, tensor: str, entries: Array) -> Iterator[Array]:
-        """The directions of these entries, until the tensor's share of the time is over."""
+        """The directions of these entries, until half of the tensor's share of the time is over; of one at least."""
         until = time.perf_counter() + self._share_of_time(tensor) / 2
-        for entry in entries:
-            if time.perf_counter() > until:
+        for place, entry in enumerate(entries):
+            if place and time.perf_counter() > until:
                 return
             yield self.derive.unit(tensor, entry)
 
@@ -212,7 +235,20 @@ class PairSubject:
 
 def nothing_of(entries: int) -> Estimate:
     """The Estimate of an oracle that was not asked at any of so many entries."""
-    return Estimate(np.zeros((1, entries)), np.full((1, entries), np.inf), np.zeros(entries, bool))
+    return Estimate(np.full((1, entries), np.nan), np.full((1, entries), np.inf), np.zeros(entries, bool))
+
+
+def spread(found: Estimate, places: Array, entries: int) -> Estimate:
+    """An Estimate of so many entries, of which those at `places` are known."""
+    everywhere = nothing_of(entries)
+    for all_entries, own in zip(everywhere[:3], found[:3], strict=True):
+        all_entries[..., places] = own
+    if found.tie is None:
+        return everywhere
+    tie = OneSided(*np.full((3, 1, entries), np.nan))
+    for all_entries, own in zip(tie, found.tie, strict=True):
+        all_entries[..., places] = own
+    return everywhere._replace(tie=tie)
 
 
 def unknown(found: Estimate) -> Estimate:

@@ -23,6 +23,9 @@ FULL_DIRECTION = 4
 # No more directions are looked along than these.
 MOST_DIRECTIONS = 8
 
+# Seconds for which nobody needs to be told what comes.
+PATIENCE = 5.0
+
 UNITS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 
 
@@ -69,6 +72,11 @@ class Plan:
         if not self.quick:
             return min(self.seconds_for(sum(self.sizes)), self.left)
         return self.directions * (FULL_DIRECTION if self.both_steps else 2) * self.cost + self.gradients
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether all entries would take longer than there is, or than one likes to wait without a word."""
+        return self.seconds_for(sum(self.sizes)) > min(self.left, PATIENCE)
 
     def sentence(self) -> str:
         """What a call took, and what is done for that."""
