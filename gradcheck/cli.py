@@ -13,11 +13,10 @@ from typing import NamedTuple
 from gradcheck import __version__
 from gradcheck.api import check_pair
 from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, run, whole_number
-from gradcheck.errors import UserError
 from gradcheck.report.files import check_writable, standard_output_to_stderr, write_bytes, write_json
 from gradcheck.result import CheckResult, RunResult
 from gradcheck.subject import ORACLES, Advance
-from gradcheck.subjects.pair_file import load_pair
+from gradcheck.subjects.pair_file import load_pair_and_tolerance, naming
 from gradcheck.subjects.plan import BUDGET
 from gradcheck.verdict import overall
 
@@ -27,6 +26,7 @@ examples:
   gradcheck mine.py                        a file that defines parameters, cost and gradients; it is RUN, WITH YOUR RIGHTS
   gradcheck mine.py --html page.html       a page to look at, one file
   gradcheck mine.py --json - | jq .verdict
+  gradcheck mine.py --tolerance x=1e-6     x comes from a solver that is no better than that; the verdict says so
   gradcheck mine.py --oracles complex-step,central-difference --budget 60
   gradcheck simulator.py --quick           10 calls of a cost that takes long, along two random directions
 
@@ -54,12 +54,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
-    """--oracles, --budget, --html and --json."""
+    """--oracles, --budget, --tolerance, --html and --json."""
     parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
     parser.add_argument(
         "--budget", type=positive, metavar="S", help=f"seconds for a pair; what does not fit is left out, and said ({BUDGET:g})"
     )
     parser.add_argument("--quick", action="store_true", help="a pair by 10 calls of its cost, along two random directions")
+    parser.add_argument(
+        "--tolerance",
+        type=tolerance,
+        action="append",
+        default=[],
+        metavar="NAME=T",
+        help="what a tensor of a pair may be off beyond rounding, a share of its largest derivative, such as w=1e-6 (0)",
+    )
     parser.add_argument("--html", metavar="FILE", help="the result as a page that needs nothing else")
     parser.add_argument("--json", metavar="FILE", help="the result as JSON; - prints it alone on standard output")
 
@@ -71,6 +79,15 @@ def oracles(text: str) -> tuple[str, ...]:
         if name not in ORACLES:
             raise argparse.ArgumentTypeError(f"unknown oracle {name!r}; choose from {','.join(ORACLES)}")
     return tuple(oracle for oracle in ORACLES if oracle in chosen)
+
+
+def tolerance(text: str) -> tuple[str, float]:
+    """An argparse type: the name of a tensor and a number."""
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name and a number, as w=1e-6 is") from error
 
 
 def check_outputs(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -93,24 +110,23 @@ def pair_checks(options: argparse.Namespace) -> list[PlannedCheck]:
 
 def pair_check(path: str, options: argparse.Namespace) -> PlannedCheck:
     with standard_output_to_stderr():
-        pair, name = load_pair(path), Path(path).stem
+        pair, tolerance = load_pair_and_tolerance(path, dict(options.tolerance))
+    name = Path(path).stem
 
     def check_one(advance: Advance) -> CheckResult:
-        try:
-            with standard_output_to_stderr():
-                return check_pair(
-                    pair,
-                    name=name,
-                    oracles=options.oracles,
-                    seed=options.seed,
-                    budget=options.budget or BUDGET,
-                    quick=options.quick,
-                    announce=partial(announce, name),
-                    advance=advance,
-                    pictures=bool(options.html),
-                )
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+        with naming(path), standard_output_to_stderr():
+            return check_pair(
+                pair,
+                tolerance=tolerance,
+                name=name,
+                oracles=options.oracles,
+                seed=options.seed,
+                budget=options.budget or BUDGET,
+                quick=options.quick,
+                advance=advance,
+                announce=partial(announce, name),
+                pictures=bool(options.html),
+            )
 
     return PlannedCheck(name, None, check_one)
 

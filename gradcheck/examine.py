@@ -5,17 +5,21 @@ A subject is anything that answers to `gradcheck.subject.Subject`.
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from gradcheck import verdict
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import Estimate, at_places, exactly
+from gradcheck.derivations.estimate import Estimate, at_places, exactly, largest_known
 from gradcheck.report.sentences import NOT_COMPARED, sensitivity_sentence
 from gradcheck.result import CheckResult, ForwardRow, TensorRow
 from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Case, Subject, no_progress
 from gradcheck.tensor_check import TensorCheck
+from gradcheck.worst import summary
+
+NOTHING_ASKED: Mapping[str, float] = MappingProxyType({})
 
 
 def examine_subject(
@@ -24,14 +28,16 @@ def examine_subject(
     advance: Advance = no_progress,
     seed: int = 0,
     pictures: bool = False,
+    tolerance: Mapping[str, float] = NOTHING_ASKED,
 ) -> CheckResult:
     """Checks the subject with those of `oracles` that it has. `advance(entries)` reports progress, in entries of one oracle.
 
-    `seed` is that of the Taylor test's directions; `pictures` fills those of the result.
+    `seed` is that of the Taylor test's directions; `pictures` fills those of the result. `tolerance` is what is allowed beyond
+    rounding, by tensor, as a share of its largest derivative.
     """
     started = time.perf_counter()
     cases, faults = subject.evaluate()
-    checks = tensor_checks(subject, oracles, cases, advance)
+    checks = tensor_checks(subject, oracles, cases, advance, tolerance)
     rows = {tensor: check.row("taylor" in oracles, seed) for tensor, check in checks.items()}
     # What is missing or misshapen has a sentence already.
     missing = {tensor for tensor in rows if faults and np.isnan(cases[0].claimed[tensor]).all()}
@@ -40,13 +46,15 @@ def examine_subject(
     if all(row["verdict"] == "pass" for row in forward):
         diagnose(subject, cases, checks, {tensor: row for tensor, row in rows.items() if tensor not in missing})
     found = [*(row["verdict"] for row in forward), *(row["verdict"] for row in rows.values())]
+    if not faults and "fail" not in found:
+        faults = subject.walk(tolerance)
     return CheckResult(
         name=subject.name,
         parameters=sum(row["entries"] for row in rows.values()),
         verdict="fail" if faults else verdict.overall(found),
         seconds=time.perf_counter() - started,
         faults=faults,
-        notes=list(subject.notes),
+        notes=[*subject.notes, *(note for check in checks.values() for note in check.notes())],
         sensitivity=describe_sensitivity(rows, [check for tensor, check in checks.items() if tensor not in missing]),
         forward=forward,
         tensors=list(rows.values()),
@@ -54,7 +62,13 @@ def examine_subject(
     )
 
 
-def tensor_checks(subject: Subject, oracles: Sequence[str], cases: list[Case], advance: Advance) -> dict[str, TensorCheck]:
+def tensor_checks(
+    subject: Subject,
+    oracles: Sequence[str],
+    cases: list[Case],
+    advance: Advance,
+    tolerance: Mapping[str, float] = NOTHING_ASKED,
+) -> dict[str, TensorCheck]:
     """A TensorCheck of each tensor, by name, with what the oracles say."""
     chosen = [oracle for oracle in ENTRYWISE if oracle in oracles and oracle in subject.oracles]
     entries = {tensor: subject.entries(tensor) for tensor in subject.parameters}
@@ -67,7 +81,7 @@ def tensor_checks(subject: Subject, oracles: Sequence[str], cases: list[Case], a
         estimates[tensor] = subject.second_look(tensor, entries[tensor], found)
     sizes = derivative_sizes(subject, cases, estimates)
     return {
-        tensor: TensorCheck(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor])
+        tensor: TensorCheck(subject, tensor, entries[tensor], cases, estimates[tensor], sizes[tensor], tolerance.get(tensor))
         for tensor in subject.parameters
     }
 
@@ -96,12 +110,6 @@ def derivative_sizes(
         size = np.where(verdict.DECISIVE * size > rounding[tensor], size, of_all)
         sizes[tensor] = np.where(verdict.DECISIVE * size > rounding[tensor], size, np.maximum(size, subject.scale(tensor)))
     return sizes
-
-
-def largest_known(found: Estimate) -> Array:
-    """The largest derivative of each case that is known not to be 0, (cases, 1)."""
-    known = np.isfinite(found.derivative) & (np.abs(found.derivative) > found.uncertainty)
-    return np.max(np.abs(found.derivative), axis=1, keepdims=True, initial=0, where=known)
 
 
 def diagnose(subject: Subject, cases: list[Case], checks: Mapping[str, TensorCheck], rows: Mapping[str, TensorRow]) -> None:
@@ -135,6 +143,7 @@ def forward_row(quantity: str, cases: list[Case], references: list[dict[str, Arr
     rounding = np.broadcast_to(rounding.max(axis=1, keepdims=True), claimed.shape)
     c = verdict.compare(claimed, reference, np.zeros_like(claimed), rounding, verdict.RESOLVED[dtype], size)
     shape = np.shape(cases[0].forward[quantity])
-    summary = verdict.summary(c, claimed, reference, shape, np.arange(claimed.shape[1]))
-    row: Any = {"name": quantity, "verdict": "pass" if c.agrees.all() else "fail", **summary}
+    everywhere = np.ones(claimed.shape, bool)
+    found = summary(c, everywhere, everywhere, claimed, reference, shape, np.arange(claimed.shape[1]))
+    row: Any = {"name": quantity, "verdict": "pass" if c.agrees.all() else "fail", **found}
     return row

@@ -8,9 +8,13 @@ Verdict = Literal["pass", "fail", "undecided"]
 
 
 class WorstEntry(TypedDict):
-    """The entry that is nearest to what is allowed, or furthest past it; None stands for a number that is not finite."""
+    """The entry that is nearest to what is allowed, or furthest past it; None stands for a number that is not finite.
 
-    index: list[int]
+    `index` is None where the oracle has no say in the verdict at any entry, as where all lie at exact ties. `allowed` is None
+    where an oracle does not know how far off it may be: then the entry is undecided.
+    """
+
+    index: list[int] | None
     claimed: float | None
     reference: float | None
     rel_error: float | None
@@ -18,7 +22,7 @@ class WorstEntry(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The claimed gradient against one oracle: the largest errors of the entries that it could decide."""
+    """The claimed gradient against one oracle: the largest errors of the entries whose verdict rests on it."""
 
     max_abs_error: float | None
     max_rel_error: float | None
@@ -33,7 +37,7 @@ class ForwardRow(Comparison):
 
 
 class Tie(TypedDict):
-    """An entry at an exact tie, such as a ReLU of exactly 0, that lies beyond its one-sided derivatives."""
+    """An entry at an exact tie, such as a ReLU of exactly 0, with its one-sided derivatives."""
 
     index: list[int]
     claimed: float | None
@@ -82,9 +86,12 @@ Passed = TypedDict("Passed", {"pass": int})
 class TensorRow(Passed):
     """A tensor of the gradient: `entries` of which `checked` were decided, and how many of them pass, fail, or pass at a kink.
 
-    `diagnosis` is the likely bug in a sentence. `alone` counts the entries at which one derivation stands against the others:
-    "claimed", or an oracle. `sensitivity` is the smallest relative error that would have been seen in every entry.
-    `directions` is None where every entry was looked at, `taylor` where that test was not asked for.
+    `diagnosis` is the likely bug in a sentence. `tie` is an entry at an exact tie that lies beyond its one-sided derivatives,
+    `between` one that lies between them and is right for that alone. `alone` counts the entries at which one derivation stands
+    against the others: "claimed", or an oracle; of a tensor that fails, those that fail. `tolerance` is what was asked for, a
+    share of the tensor's largest derivative; None where nothing was. `sensitivity` is the smallest relative error that would
+    have been seen in every entry. `directions` is None where every entry was looked at, `taylor` where that test was not asked
+    for.
     """
 
     name: str
@@ -97,8 +104,10 @@ class TensorRow(Passed):
     verdict: Verdict
     diagnosis: str | None
     tie: Tie | None
+    between: Tie | None
     alone: dict[str, int]
     sensitivity: float | None
+    tolerance: float | None
     oracles: dict[str, Comparison]
     directions: Directions | None
     taylor: Taylor | None

@@ -2,7 +2,7 @@
 
 import contextlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,19 +10,22 @@ import numpy as np
 
 from gradcheck import verdict
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import Estimate, OneSided
+from gradcheck.derivations.estimate import Estimate, OneSided, largest_known
 from gradcheck.derivations.taylor import taylor_test, unit_directions
 from gradcheck.derivations.truth import Truth, truth_of
 from gradcheck.errors import OutOfTime
-from gradcheck.result import DirectionEntry, Directions, Taylor, TensorRow, finite_or_none
+from gradcheck.report.sentences import alone_note, tolerance_note
+from gradcheck.result import Comparison, DirectionEntry, Directions, Taylor, TensorRow, Tie, finite_or_none
 from gradcheck.subject import Case, Subject
+from gradcheck.worst import against_oracle, worst_over_allowed
 
 
 class TensorCheck:
     """The check of `tensor` at `entries`, flat indices, ascending.
 
     `estimates` holds what each oracle says there, the most exact first; `size` (cases, 1) is what an uncertainty is large
-    against, the size of the derivatives. Arrays are (cases, entries) but where their comment says otherwise.
+    against, the size of the derivatives. `tolerance` is what is allowed beyond rounding, if it was asked for, as a share of the
+    tensor's largest derivative. Arrays are (cases, entries) but where their comment says otherwise.
     """
 
     def __init__(
@@ -33,9 +36,10 @@ class TensorCheck:
         cases: Sequence[Case],
         estimates: Mapping[str, Estimate],
         size: Array,
+        tolerance: float | None = None,
     ) -> None:
         self.subject, self.tensor, self.entries, self.cases, self.size = subject, tensor, entries, cases, size
-        self.estimates = estimates
+        self.estimates, self.tolerance = estimates, tolerance
         self.shape = subject.parameters[tensor].shape
         self.claimed = self._at_entries([case.claimed for case in cases])
         self.rounding = self._at_entries([case.rounding for case in cases])
@@ -48,9 +52,28 @@ class TensorCheck:
     def judgements(self) -> dict[str, verdict.Judgement]:
         """The claimed gradient against each oracle."""
         return {
-            oracle: verdict.compare(self.claimed, found.derivative, found.uncertainty, self.rounding, self.resolved, self.size)
+            oracle: self._compare(self.claimed, found, self.rounding, self.tolerated)
             for oracle, found in self.estimates.items()
         }
+
+    def _compare(self, claimed: Array, found: Estimate, rounding: Array, tolerated: Array) -> verdict.Judgement:
+        return verdict.compare(
+            claimed, found.derivative, found.uncertainty, rounding, self.resolved, self.size, tolerated=tolerated
+        )
+
+    @cached_property
+    def tolerated(self) -> Array:
+        """By how much an entry may be off because that was asked for, (cases, 1)."""
+        if self.tolerance is None or not self.estimates:
+            return np.zeros((len(self.cases), 1))
+        return self.tolerance * largest_known(next(iter(self.estimates.values())))
+
+    @cached_property
+    def masks(self) -> dict[str, Array]:
+        """Which entries have each verdict, (entries,) each."""
+        crossed = np.any([np.zeros(len(self.entries), bool), *(found.crossed for found in self.estimates.values())], axis=0)
+        _, inside, outside = self._tie
+        return verdict.verdict_masks(self.judgements, crossed, inside, outside, self.subject.switched, self.subject.of_twins)
 
     @property
     def derivatives(self) -> dict[str, Array]:
@@ -71,8 +94,7 @@ class TensorCheck:
     def row(self, with_taylor: bool, seed: int) -> TensorRow:
         """The row of the result, without a diagnosis; `seed` draws the directions of the Taylor test."""
         visible = self.visible_errors
-        tie, inside, outside = self._tie()
-        counts = self._counts(inside, outside)
+        counts = {each: int(mask.sum()) for each, mask in self.masks.items()}
         row: Any = {
             "name": self.tensor,
             "shape": list(self.shape),
@@ -80,13 +102,12 @@ class TensorCheck:
             "checked": sum(counts.values()) - counts["undecided"],
             **counts,
             "diagnosis": None,
-            "tie": None if tie is None else verdict.first_wrong_tie(self.claimed, tie, outside, self.shape, self.entries),
-            "alone": verdict.count_alone(self.derivatives, self.judgements, self.rounding),
+            "tie": self._example_of_tie(self._tie[2]),
+            "between": self._example_of_tie(self._right_by_tie_alone()),
+            "alone": self._count_alone(),
             "sensitivity": finite_or_none(np.max(visible, where=np.isfinite(visible), initial=0) or np.inf),
-            "oracles": {
-                oracle: verdict.summary(judgement, self.claimed, self.derivatives[oracle], self.shape, self.entries)
-                for oracle, judgement in self.judgements.items()
-            },
+            "tolerance": self.tolerance,
+            "oracles": {oracle: self._against(oracle) for oracle in self.judgements},
             "directions": self._along_directions(),
             "taylor": None,
         }
@@ -94,20 +115,56 @@ class TensorCheck:
             row["taylor"] = self._along_taylor(row, seed)
         return row | {"verdict": verdict.verdict_of_tensor(row)}
 
+    def _against(self, oracle: str) -> Comparison:
+        """The row of an oracle."""
+        judgement, derivative = self.judgements[oracle], self.derivatives[oracle]
+        return against_oracle(judgement, self.masks, self.subject.switched, self.claimed, derivative, self.shape, self.entries)
+
+    @cached_property
     def _tie(self) -> tuple[OneSided | None, Array, Array]:
         """The one-sided derivatives where there are some, and which entries (entries,) lie between them, and which beyond."""
         for found in self.estimates.values():
             if found.tie is not None:
                 exact = [self.derivatives[oracle] for oracle in verdict.EXACT_ORACLES if oracle in self.estimates]
-                return found.tie, *verdict.judge_ties(self.claimed, found.tie, exact, self.rounding)
+                return found.tie, *verdict.judge_ties(self.claimed, found.tie, exact, self.rounding + self.tolerated)
         return None, np.zeros(len(self.entries), bool), np.zeros(len(self.entries), bool)
 
-    def _counts(self, inside: Array, outside: Array) -> dict[str, int]:
-        """How many entries there are of each verdict."""
-        if not self.judgements:
-            return dict.fromkeys(verdict.VERDICTS, 0) | {"undecided": len(self.entries)}
-        crossed = np.any([found.crossed for found in self.estimates.values()], axis=0)  # (entries,)
-        return verdict.count_verdicts(self.judgements, crossed, inside, outside, self.subject.switched, self.subject.of_twins)
+    def _right_by_tie_alone(self) -> Array:
+        """Which entries (entries,) lie between one-sided derivatives and are confirmed by no oracle."""
+        confirmed = [(judgement.decided & judgement.agrees).all(axis=0) for judgement in self.judgements.values()]
+        return self._tie[1] & ~np.any([np.zeros(len(self.entries), bool), *confirmed], axis=0)
+
+    def _example_of_tie(self, where: Array) -> Tie | None:
+        """The first of these entries (entries,), which lie at ties; None where there is none."""
+        tie = self._tie[0]
+        return None if tie is None else verdict.first_tie(self.claimed, tie, where, self.shape, self.entries)
+
+    @cached_property
+    def _alone(self) -> dict[str, Array]:
+        """At which entries (entries,) the claim, or one oracle, stands alone; at a tie several derivatives are right."""
+        _, inside, _ = self._tie
+        alone = verdict.alone_masks(self.derivatives, self.judgements, self.rounding)
+        return {voter: where & ~inside for voter, where in alone.items()}
+
+    def _count_alone(self) -> dict[str, int]:
+        """At how many entries: of those that fail, if any do. The claim and an exact oracle can only fail entries then."""
+        fail = self.masks["fail"]
+        voting = fail if fail.any() else ~fail
+        counts = {
+            voter: int((where if voter == "central-difference" else where & voting).sum())
+            for voter, where in self._alone.items()
+        }
+        return {voter: count for voter, count in counts.items() if count}
+
+    def notes(self) -> Iterator[str]:
+        """What was loosened, and exact oracles that a pair is right without, in sentences."""
+        if self.tolerance is not None:
+            yield tolerance_note(self.tensor, self.tolerance, float(self.tolerated.max()))
+        verified = self.masks["pass"] | self.masks["kink"]
+        for oracle, alone in self._alone.items():
+            where = alone & verified
+            if oracle in verdict.EXACT_ORACLES and where.any():
+                yield alone_note(self.tensor, oracle, int(where.sum()), float(self.judgements[oracle].error[:, where].max()))
 
     def _along_directions(self) -> Directions | None:
         """What sampled entries leave out, seen along random directions; None where every entry is looked at."""
@@ -125,7 +182,8 @@ class TensorCheck:
             return np.zeros(len(directions), bool), np.zeros(len(directions), bool)
         claimed = np.array([directions @ np.ravel(case.claimed[self.tensor]) for case in self.cases])  # (cases, D)
         variances = [directions**2 @ np.ravel(case.rounding[self.tensor]) ** 2 for case in self.cases]
-        c = verdict.compare(claimed, along.derivative, along.uncertainty, np.sqrt(variances), self.resolved, self.size)
+        tolerated = self.tolerated * np.abs(directions).sum(axis=1)  # (cases, D)
+        c = self._compare(claimed, along, np.sqrt(variances), tolerated)
         decided, wrong = c.decided, c.decided & ~c.agrees  # (cases, D)
         return np.all(decided, axis=0), np.any(wrong, axis=0)
 
@@ -156,6 +214,8 @@ class TensorCheck:
         claimed, uncertainty = (
             np.asarray(of[self.tensor], np.float64) for of in (self.cases[-1].claimed, self.cases[-1].rounding)
         )
+        # Beyond ten times what all entries may be off together, the slope is 1.9.
+        uncertainty = uncertainty + 10 * np.sqrt(claimed.size) * self.tolerated[-1]
         try:
             found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
         except OutOfTime:
@@ -179,17 +239,18 @@ class TensorCheck:
 
     def picture(self, row: TensorRow) -> dict[str, Any]:
         """What the page draws: the error of each entry over what is allowed, nan where it is not checked; and at the worst
-        entry by the first oracle the error of each step."""
+        entry by the first oracle that has one the error of each step."""
         errors = np.full(int(np.prod(self.shape)), np.nan)
-        if self.judgements:
-            errors[self.entries] = verdict.worst_over_allowed(self.judgements)
+        if not self.judgements:
+            return {"errors": errors.reshape(self.shape), "sweep": None}
+        errors[self.entries] = worst_over_allowed(self.judgements, self.masks)
+        shown = [found["worst"]["index"] for found in row["oracles"].values()]
+        index = next((each for each in shown if each is not None), verdict.index_of(self.entries[0], self.shape))
+        entry = int(np.ravel_multi_index(index, self.shape)) if index else 0
+        exact = float(self.best[-1][np.searchsorted(self.entries, entry)])
         drawn: dict[str, Any] = {"errors": errors.reshape(self.shape), "sweep": None}
-        if row["oracles"]:
-            index = next(iter(row["oracles"].values()))["worst"]["index"]
-            entry = int(np.ravel_multi_index(index, self.shape)) if index else 0
-            exact = float(self.best[-1][np.searchsorted(self.entries, entry)])
-            with contextlib.suppress(OutOfTime):
-                drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
+        with contextlib.suppress(OutOfTime):
+            drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
         return drawn
 
     def truth(self) -> Truth | None:

@@ -1,7 +1,7 @@
 """From errors to verdicts: one for each entry, counts for each tensor, one word for a network and for a run.
 
 An entry agrees with an oracle when |claimed - reference| <= rounding + uncertainty: what floating-point rounding may do to that
-very entry (see `rounding/`), and the oracle's own error there. Nobody chooses a tolerance. An entry is
+very entry (see `rounding/`), and the oracle's own error there. Nothing is added but what the user asks for. An entry is
 
     fail       where an oracle that could decide disagrees, or a number is not finite; but none alone fails what an exact
                oracle confirms, and at an exact tie what lies between the one-sided derivatives is no error
@@ -18,7 +18,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import OneSided
-from gradcheck.result import Comparison, TensorRow, Tie, Verdict, finite_or_none
+from gradcheck.result import TensorRow, Tie, Verdict, finite_or_none
 
 # For display alone: the relative error of an entry is taken against no less than its rounding divided by this, so that
 # 1e-30 against 2e-30, where all is rounding, does not read as an error of 0.3.
@@ -59,28 +59,38 @@ Judgements = Mapping[str, Judgement]
 
 
 def compare(
-    claimed: Array, reference: Array, uncertainty: Array, rounding: Array, resolved: float, size: Array | float
+    claimed: Array,
+    reference: Array,
+    uncertainty: Array,
+    rounding: Array,
+    resolved: float,
+    size: Array | float,
+    *,
+    tolerated: Array | float = 0.0,
 ) -> Judgement:
     """Compares each entry of `claimed` with `reference`, which is known up to `uncertainty`; all are (cases, entries).
 
     `rounding` is what rounding may change in `claimed`, `resolved` that of its dtype in RESOLVED. `size`, which may be
     (cases, 1), is the size of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing, unless the
-    claim is that far away.
+    claim is that far away. `tolerated` is allowed on top because somebody asked for it, and does not make an oracle unsure.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(claimed - reference)
         sum_of_both = np.abs(claimed) + np.abs(reference)
         # The smallest normal number stands in where everything is exactly zero.
         scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
-        allowed = rounding + uncertainty
+        known_to = rounding + uncertainty
+        allowed = known_to + tolerated
         finite = np.isfinite(claimed)
         # Where all derivatives are 0, no tolerance is small against them: 0 by an exact oracle is decided all the same.
-        decided = (allowed <= DECISIVE * np.fmax(size, absolute)) | ~finite
+        decided = (known_to <= DECISIVE * np.fmax(size, absolute)) | ~finite
         decided |= (claimed == 0) & (reference == 0) & (uncertainty == 0)
         agrees = (absolute <= allowed) & finite & np.isfinite(reference)
         # What differs already is at most what is allowed, where the entry is right.
         visible = (allowed + np.minimum(absolute, allowed)) / np.abs(reference)
-        return Judgement(absolute, absolute / scale, allowed / scale, visible, decided, agrees)
+        # Division may round the two to the same number.
+        beyond = np.where(absolute > allowed, np.nextafter(allowed / scale, np.inf), 0.0)
+        return Judgement(absolute, np.maximum(absolute / scale, beyond), allowed / scale, visible, decided, agrees)
 
 
 def judge_ties(claimed: Array, tie: OneSided, exact: Sequence[Array], rounding: Array | float) -> tuple[Array, Array]:
@@ -101,14 +111,14 @@ def judge_ties(claimed: Array, tie: OneSided, exact: Sequence[Array], rounding: 
     return inside.all(axis=0), (known & ~inside).any(axis=0)
 
 
-def first_wrong_tie(claimed: Array, tie: OneSided, wrong: Array, shape: tuple[int, ...], entries: Array) -> Tie | None:
-    """The first entry that is `wrong` (entries,) at a tie, with both one-sided derivatives, or None.
+def first_tie(claimed: Array, tie: OneSided, where: Array, shape: tuple[int, ...], entries: Array) -> Tie | None:
+    """The first entry at a tie of those `where` (entries,) is true, with both one-sided derivatives, or None.
 
     For its index, `shape` is that of the tensor and `entries` (entries,) the flat indices of those compared.
     """
-    if not wrong.any():
+    if not where.any():
         return None
-    entry = wrong.argmax()
+    entry = where.argmax()
     case = np.isfinite(tie.left[:, entry]).argmax()
     return {
         "index": index_of(entries[entry], shape),
@@ -118,10 +128,15 @@ def first_wrong_tie(claimed: Array, tie: OneSided, wrong: Array, shape: tuple[in
     }
 
 
-def count_verdicts(
+def accusing(judgement: Judgement, switched: bool = False) -> Array:
+    """Where the oracle says that the claim is wrong, (cases, entries); where a ReLU is `switched`, of no finite entry."""
+    return judgement.decided & ~judgement.agrees & (~np.isfinite(judgement.absolute) | (not switched))
+
+
+def verdict_masks(
     judgements: Judgements, crossed: Array, right_ties: Array, wrong_ties: Array, switched: bool = False, of_twins: bool = False
-) -> dict[str, int]:
-    """How many of a tensor's entries there are of each verdict, the worst of all cases.
+) -> dict[str, Array]:
+    """Which of a tensor's entries have each verdict, the worst of all cases: (entries,) each.
 
     `judgements` are by oracle; `crossed` (entries,) says where a difference crossed a kink, `right_ties` and `wrong_ties`
     (entries,) are those of `judge_ties`. `switched` says that a ReLU is active in claimed's dtype and not in float64, or the
@@ -131,8 +146,7 @@ def count_verdicts(
     exact oracle fails the entry by itself.
     """
     confirms = {oracle: (j.decided & j.agrees).all(axis=0) for oracle, j in judgements.items()}  # (entries,) each
-    can_fail = {oracle: ~np.isfinite(j.absolute) | (not switched) for oracle, j in judgements.items()}  # (cases, entries) each
-    accuses = {o: (j.decided & ~j.agrees & can_fail[o]).any(axis=0) for o, j in judgements.items()}  # (entries,) each
+    accuses = {oracle: accusing(j, switched).any(axis=0) for oracle, j in judgements.items()}  # (entries,) each
     exact, differences = ([o for o in judgements if (o in EXACT_ORACLES) is is_exact] for is_exact in (True, False))
     nowhere = np.zeros(len(crossed), bool)
     exact_accuses, exact_confirms = (np.any([of[o] for o in exact] or [nowhere], axis=0) for of in (accuses, confirms))
@@ -141,17 +155,16 @@ def count_verdicts(
         exact_accuses & (~exact_confirms | difference_accuses | of_twins) | difference_accuses & ~exact_confirms
     ) & ~right_ties
     fail |= wrong_ties
-    settled = np.any(list(confirms.values()), axis=0) | right_ties
+    settled = np.any([nowhere, *confirms.values()], axis=0) | right_ties
     if len(exact) == 1:
         # One exact oracle against a difference that could decide: there is no third to say which of them is wrong.
         settled &= right_ties | ~difference_accuses
-    masks = {
+    return {
         "pass": ~fail & settled & ~crossed,
-        "fail": fail,
         "kink": ~fail & settled & crossed,
         "undecided": ~fail & ~settled,
+        "fail": fail,
     }
-    return {verdict: int(mask.sum()) for verdict, mask in masks.items()}
 
 
 def visible_errors(judgements: Judgements, reference: Array) -> Array:
@@ -167,18 +180,8 @@ def visible_errors(judgements: Judgements, reference: Array) -> Array:
     return np.where(best < 0, np.inf, best)
 
 
-def worst_over_allowed(judgements: Judgements) -> Array:
-    """|claimed - reference| over what is allowed, the worst of all oracles that could decide and all cases: (entries,).
-
-    Not a number where no oracle could decide.
-    """
-    ratios = np.concatenate([np.where(j.decided, j.over_allowed(), np.nan) for j in judgements.values()])
-    known = ~np.isnan(ratios)
-    return np.where(known.any(axis=0), np.max(ratios, axis=0, where=known, initial=0), np.nan)
-
-
-def count_alone(derivatives: Mapping[str, Array], judgements: Judgements, rounding: Array | float) -> dict[str, int]:
-    """At how many entries the claim, or one oracle, stands alone against all others; those that never do are left out.
+def alone_masks(derivatives: Mapping[str, Array], judgements: Judgements, rounding: Array | float) -> dict[str, Array]:
+    """At which entries the claim, or one oracle, stands alone against all others: (entries,) each.
 
     `derivatives` (cases, entries) and `judgements` are by oracle. Only exact oracles vote against the claim or each other; a
     difference quotient is alone where it could decide, and disagrees with a claim that they confirm.
@@ -199,30 +202,7 @@ def count_alone(derivatives: Mapping[str, Array], judgements: Judgements, roundi
     for oracle, j in judgements.items():
         if oracle not in EXACT_ORACLES:
             alone[oracle] = j.decided & ~j.agrees & agrees_with_first & agrees_with_second & both_vote
-    counts = {name: int(where.any(axis=0).sum()) for name, where in alone.items()}
-    return {name: entries for name, entries in counts.items() if entries}
-
-
-def summary(judgement: Judgement, claimed: Array, reference: Array, shape: tuple[int, ...], entries: Array) -> Comparison:
-    """The worst errors over all decided entries and cases, as JSON has them: None stands for what is not finite.
-
-    "worst" is the entry furthest past its tolerance, or nearest to it; for its index, `shape` is that of the tensor and
-    `entries` (entries,) the flat indices of those compared.
-    """
-    j = judgement
-    ratios = np.where(j.decided, j.over_allowed(), -1.0)
-    case, entry = np.unravel_index(ratios.argmax(), ratios.shape)
-    return {
-        "max_abs_error": finite_or_none(np.max(j.absolute, where=j.decided, initial=0)),
-        "max_rel_error": finite_or_none(np.max(j.error, where=j.decided, initial=0)),
-        "worst": {
-            "index": index_of(entries[entry], shape),
-            "claimed": finite_or_none(claimed[case, entry]),
-            "reference": finite_or_none(reference[case, entry]),
-            "rel_error": finite_or_none(j.error[case, entry]),
-            "allowed": finite_or_none(j.allowed[case, entry]),
-        },
-    }
+    return {name: where.any(axis=0) for name, where in alone.items()}
 
 
 def index_of(entry: int, shape: tuple[int, ...]) -> list[int]:

@@ -42,7 +42,7 @@ def test_a_kink_at_half_a_round_step(slope, verdict):
     def cost(p):
         return (np.maximum(real(p["w"]) - 1.05, 0) / 2 + real(p["w"])).sum()
 
-    result = check({"w": np.ones(3)}, cost, lambda p: {"w": np.full(3, slope)})
+    result = check({"w": np.ones(3)}, cost, lambda p: {"w": slope + (p["w"] > 1.05) / 2})
     assert result.verdict == verdict
     assert result.tensors[0]["undecided"] == 0
 
@@ -157,8 +157,6 @@ LOSE_THE_DERIVATIVE = {
     "pinv": lambda w: np.linalg.pinv(w),
     "lstsq": lambda w: np.linalg.lstsq(w, np.ones(4))[0],
     "slogdet": lambda w: np.linalg.slogdet(w)[1],
-    "torch.var_mean": lambda w: torch.var_mean(w)[0],
-    "torch.std_mean": lambda w: torch.std_mean(w)[0],
     "torch.linalg.cholesky": lambda w: torch.linalg.cholesky(hermitian(w)),
     "torch.linalg.eigh": lambda w: torch.linalg.eigh(hermitian(w))[0],
     "torch.linalg.svd": lambda w: torch.linalg.svdvals(w),

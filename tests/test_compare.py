@@ -190,7 +190,7 @@ def test_json_has_the_keys_of_the_contract(capsys):
     for tensor in network["tensors"]:
         assert set(tensor) == {
             *("name", "shape", "entries", "checked", "pass", "fail", "kink", "undecided", "diagnosis", "alone"),
-            "tie",
+            *("tie", "between", "tolerance"),
             *("sensitivity", "oracles", "directions", "taylor", "verdict"),
         }
         assert tensor["entries"] == tensor["checked"] == np.prod(tensor["shape"])

@@ -108,7 +108,7 @@ def test_an_error_of_an_oracle_is_no_bug_of_the_claim(problem, monkeypatch):
 def test_words_for_a_tensor_that_no_oracle_judges():
     """What is allowed may be infinite, which is None in JSON."""
     worst = {"index": [0], "claimed": 1.0, "reference": 2.0, "rel_error": 0.3, "allowed": None}
-    assert worst_in_full({"tie": None, "oracles": {"central-difference": {"worst": worst}}}) == ""
+    assert worst_in_full({"fail": 0, "tie": None, "oracles": {"central-difference": {"worst": worst}}}) == ""
 
 
 def test_no_cause_in_the_backward_is_named_where_the_forward_passes_differ(problem):

@@ -21,6 +21,7 @@ from gradcheck.per_layer import lambda_per_layer
 from gradcheck.rounding.draws import SAFETY
 from gradcheck.rounding.torch_noise import rounding_uncertainty
 from gradcheck.rounding.torch_private import var_mean
+from gradcheck.worst import summary
 from lab.network_check import check_network
 from manual.passes import cost
 from networks import NAMED, Network
@@ -254,7 +255,8 @@ def count(comparisons, crossed=None, **options):
     """The verdicts of entries none of which is at a tie."""
     entries = next(iter(comparisons.values())).agrees.shape[1]
     crossed = np.zeros(entries, bool) if crossed is None else crossed
-    return verdict.count_verdicts(comparisons, crossed, *np.zeros((2, entries), bool), **options)
+    masks = verdict.verdict_masks(comparisons, crossed, *np.zeros((2, entries), bool), **options)
+    return {each: int(mask.sum()) for each, mask in masks.items()}
 
 
 def test_verdict_of_an_entry():
@@ -366,7 +368,8 @@ def test_worst_entry_is_the_wrong_one():
     claimed = np.zeros((2, 12))
     claimed[1, 7] = 1e-3
     comparison = verdict.compare(claimed, np.zeros((2, 12)), np.zeros((2, 12)), np.zeros((2, 12)), 1e-11, np.ones((2, 1)))
-    worst = verdict.summary(comparison, claimed, np.zeros((2, 12)), (3, 4), np.arange(12))["worst"]
+    everywhere = np.ones((2, 12), bool)
+    worst = summary(comparison, everywhere, everywhere, claimed, np.zeros((2, 12)), (3, 4), np.arange(12))["worst"]
     assert (worst["index"], worst["claimed"], worst["reference"]) == ([1, 3], 1e-3, 0.0)
 
 
@@ -601,15 +604,20 @@ def test_which_derivation_stands_alone(claimed, oracles, alone, verdict_of_entry
     claimed, none = np.array([[claimed]]), np.zeros((1, 1))
     derivatives = {oracle: np.array([[value]]) for oracle, value in (RIGHT_BY_ORACLE | oracles).items()}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.count_alone(derivatives, comparisons, 1e-15) == alone
+    assert voters_alone(derivatives, comparisons) == alone
     assert count(comparisons)[verdict_of_entry] == 1
     both_exact_agree = oracles.keys() <= {"central-difference"} and claimed == 1.0
     assert count(comparisons, of_twins=True)["pass" if both_exact_agree else "fail"] == 1
+
+
+def voters_alone(derivatives, comparisons):
+    masks = verdict.alone_masks(derivatives, comparisons, 1e-15)
+    return {voter: int(where.sum()) for voter, where in masks.items() if where.any()}
 
 
 def test_there_is_no_vote_without_both_exact_oracles():
     claimed, none = np.array([[2.0]]), np.zeros((1, 1))
     derivatives = {"autograd": np.array([[1.0]]), "central-difference": np.array([[2.0]])}
     comparisons = {o: verdict.compare(claimed, d, none, none + 1e-15, 1e-11, 1.0) for o, d in derivatives.items()}
-    assert verdict.count_alone(derivatives, comparisons, 1e-15) == {}
+    assert voters_alone(derivatives, comparisons) == {}
     assert count(comparisons)["fail"] == 1

@@ -63,14 +63,14 @@ def only_real(w):
     return (w**3).sum()
 
 
+def polar(w):
+    """The derivative of the sum of singular values."""
+    U, _, V = np.linalg.svd(w, full_matrices=False)
+    return U @ V
+
+
 COSTS_THAT_TAKE_NO_COMPLEX_INPUT = {
-    "abs": (lambda w: (np.abs(w) ** 3).sum(), lambda w: 3 * w * np.abs(w), "np.absolute"),
-    "small abs": (lambda w: (w**2).sum() + 1e-6 * np.abs(w).sum(), lambda w: 2 * w + 1e-6 * np.sign(w), "np.absolute"),
-    "tiny abs": (lambda w: (w**2).sum() + 1e-11 * abs(w).sum(), lambda w: 2 * w + 1e-11 * np.sign(w), "np.absolute"),
-    "norm": (lambda w: np.linalg.norm(w), lambda w: w / np.linalg.norm(w), "np.norm"),
-    "var": (lambda w: np.var(w) + w.sum(), lambda w: 2 * (w - w.mean()) / w.size + 1, "np.var"),
-    "method var": (lambda w: w.var() + w.sum(), lambda w: 2 * (w - w.mean()) / w.size + 1, "np.var"),
-    "conj": (lambda w: (w * w.conj()).sum(), lambda w: 2 * w, "np.conjugate"),
+    "svd": (lambda w: np.linalg.svd(w)[1].sum(), lambda w: polar(w), "np.svd"),
     "float": (lambda w: float((w**2).sum()), lambda w: 2 * w, "TypeError in test_pair.py"),
     "real": (lambda w: (real(w) ** 2).sum(), lambda w: 2 * w, "cost returns a real number"),
     "partly real": (lambda w: (w**2).sum() + (real(w) ** 2).sum(), lambda w: 4 * w, "loses the derivative"),
@@ -95,23 +95,6 @@ def test_without_complex_input_the_check_says_so_and_goes_on(name):
     result = check({"w": W}, lambda p: cost(p["w"]), scaled(gradients, 1.001))
     assert (result.verdict, counts(result)) == ("fail", {"fail": 1, "pass": 11})
     assert row(result)["oracles"]["central-difference"]["worst"]["index"] == [0, 0]
-
-
-TORCH_COSTS = {
-    "relu": (lambda w: torch.relu(w).pow(3).sum(), lambda w: 3 * torch.relu(w).pow(2)),
-    "abs": (lambda w: w.abs().pow(3).sum(), lambda w: 3 * w * w.abs()),
-    "norm": (torch.linalg.norm, lambda w: w / torch.linalg.norm(w)),
-    "var": (lambda w: w.var(correction=0), lambda w: 2 * (w - w.mean()) / w.numel()),
-}
-
-
-@pytest.mark.parametrize("name", TORCH_COSTS)
-def test_torch_operations_without_complex_derivative(name):
-    cost, gradient = TORCH_COSTS[name]
-    result = check({"w": torch.tensor(W)}, lambda p: cost(p["w"]), lambda p: {"w": gradient(p["w"])})
-    assert result.verdict == "pass"
-    assert result.notes[0].startswith("NO COMPLEX STEP: ")
-    assert row(result)["oracles"].keys() == {"central-difference"}
 
 
 @pytest.mark.parametrize("in_torch", [False, True])
@@ -309,7 +292,7 @@ def doubled(p):
 
 
 def sampled(cost, gradients=doubled, seed=0, **options):
-    return check(BIG, slowly(5e-4, COSTS[cost]), gradients, seed=seed, budget=0.1, **options)
+    return check(BIG, slowly(1e-4, COSTS[cost]), gradients, seed=seed, budget=0.6, **options)
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -327,7 +310,7 @@ def test_a_slow_cost_is_sampled_and_says_how_much(cost):
 
 @pytest.mark.parametrize("cost", COSTS)
 def test_an_error_outside_the_sample_shows_along_the_directions(cost):
-    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(5e-4, COSTS[cost]), doubled)), budget=0.1).sample.entries["w"]
+    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(1e-4, COSTS[cost]), doubled)), budget=0.6).sample.entries["w"]
     outside = np.setdiff1d(np.arange(3000), np.arange(3000)[chosen])[1000]
     result = sampled(cost, scaled(doubled, 1.01, np.unravel_index(outside, (60, 50))))
     assert result.verdict == "fail"

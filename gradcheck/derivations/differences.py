@@ -210,7 +210,7 @@ class Extrapolation:
         if len(self.limits) < WITNESSES:
             return
         found = Extrapolated(limit, MISTRUST * float(np.ptp(self.limits[-WITNESSES:])) + rounding)
-        contradicts = abs(found.limit - self.best.limit) > found.uncertainty + self.best.uncertainty
+        contradicts = abs(limit - self.best.limit) > self.best.uncertainty + rounding
         if found.uncertainty < self.best.uncertainty or contradicts:
             self.best = found
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from gradcheck.arrays import Array
 
-from gradcheck.arrays import Array
-
 EPS = float(np.finfo(np.float64).eps)
 
 # Far below the smallest number that could matter, far above the smallest float64: h^2 vanishes against 1, h does not.
@@ -54,3 +52,9 @@ def at_places(found: Estimate, where: Array) -> Estimate:
     """The Estimate of some of its entries."""
     tie = None if found.tie is None else OneSided(*(side[:, where] for side in found.tie))
     return Estimate(found.derivative[:, where], found.uncertainty[:, where], found.crossed[where], tie)
+
+
+def largest_known(found: Estimate) -> Array:
+    """The largest derivative of each case that is known not to be 0, (cases, 1)."""
+    known = np.isfinite(found.derivative) & (np.abs(found.derivative) > found.uncertainty)
+    return np.max(np.abs(found.derivative), axis=1, keepdims=True, initial=0, where=known)

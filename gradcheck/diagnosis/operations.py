@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcheck.rounding.continuation import continued_function, continued_ufunc
 from gradcheck.rounding.numpy_noise import plain
 from gradcheck.torch_if_there import imported_torch, is_tensor
 
@@ -131,7 +132,8 @@ class Carrier(np.ndarray):
     ) -> Any:
         run = next(value.run for value in (*inputs, *(out or ())) if isinstance(value, Carrier))
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        result = run.array(run.operation(name, Call(getattr(ufunc, method), plain_arrays(inputs), plain_arrays(keywords))))
+        call = Call(continued_ufunc(ufunc, method), plain_arrays(inputs), plain_arrays(keywords))
+        result = run.array(run.operation(name, call))
         if out is None:
             return result
         for array, value in zip(out, result if len(out) > 1 else (result,), strict=True):
@@ -139,7 +141,7 @@ class Carrier(np.ndarray):
         return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        call = Call(function, plain_arrays(arguments), plain_arrays(keywords))
+        call = Call(continued_function(function), plain_arrays(arguments), plain_arrays(keywords))
         return self.run.array(self.run.operation(function.__name__, call))
 
     def __getitem__(self, index: Any) -> Any:

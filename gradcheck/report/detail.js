@@ -16,6 +16,9 @@ function found(tensor, verdict) {
   const sentences = [];
   if (tensor.diagnosis) sentences.push(element("p", { class: "diagnosis" }, tensor.diagnosis));
   else if (verdict === "fail") sentences.push(element("p", {}, "No known bug makes this pattern."));
+  if (tensor.tolerance !== null) {
+    sentences.push(element("p", {}, element("b", {}, `A tolerance of ${readable(tensor.tolerance)} was asked for`), ": each entry may be off by so much of the tensor's largest derivative, beyond rounding."));
+  }
   for (const sentence of tensor.alone) sentences.push(element("p", {}, `${capital(sentence)}.`));
   const { checked, fail } = tensor.directions ?? { checked: 0 };
   if (checked) {
@@ -26,18 +29,38 @@ function found(tensor, verdict) {
   return part(verdict === "fail" ? "What is wrong" : "Remarks", sentences, "wide found");
 }
 
+// A row for each oracle, and for entries at exact ties, with the two one-sided derivatives.
 function worstEntries(tensor) {
-  const oracles = Object.entries(tensor.oracles);
-  if (!oracles.length) return [nothing("No oracle was asked.")];
+  const rows = [...Object.entries(tensor.oracles).map((found) => oracleRow(tensor, ...found)), ...tieRows(tensor)];
+  if (!rows.length) return [nothing("No oracle was asked.")];
   const columns = ["oracle", "entry", "claimed", "reference", "relative error", "allowed"];
-  const value = (number) => element("span", { class: "value" }, number === null ? "not finite" : readable(number, 16));
-  return [smallTable("Worst entry for each oracle", columns, oracles.map(([oracle, { worst }]) => [
-    oracle.replace("-", " "), indexed(worst.index), value(worst.claimed), value(worst.reference),
-    element("span", { class: over(worst) ? "over" : "" }, readable(worst.rel_error)), readable(worst.allowed),
-  ]))];
+  return [smallTable("Worst entry for each oracle", columns, rows)];
 }
 
-const over = ({ rel_error, allowed }) => rel_error === null || allowed === null || rel_error > allowed;
+function oracleRow(tensor, oracle, { worst }) {
+  const name = oracle.replace("-", " ");
+  if (!worst.index) return [name, dash, dash, dash, dash, dash];
+  const over = tensor.fail > 0 && !(worst.rel_error !== null && worst.allowed !== null && worst.rel_error <= worst.allowed);
+  const [error, allowed] = apart(worst.rel_error, worst.allowed);
+  return [name, indexed(worst.index), exact(worst.claimed), exact(worst.reference),
+    element("span", { class: over ? "over" : "" }, error), allowed];
+}
+
+function tieRows(tensor) {
+  const row = (tie, place, name) => [`exact tie, ${place} the one-sided derivatives`, indexed(tie.index), exact(tie.claimed),
+    element("span", {}, exact(tie.left), " to ", exact(tie.right)), element("span", { class: name }, place), dash];
+  return [...(tensor.tie ? [row(tensor.tie, "beyond", "over")] : []), ...(tensor.between ? [row(tensor.between, "between", "")] : [])];
+}
+
+const exact = (number) => element("span", { class: "value" }, number === null ? "not finite" : readable(number, 16));
+
+// Both numbers in so many digits that an error that is larger also reads as larger.
+function apart(error, allowed) {
+  if (allowed === null) return [readable(error), "unknown"];
+  let digits = 2;
+  while (error > allowed && digits < 17 && readable(error, digits) === readable(allowed, digits)) digits += 1;
+  return [readable(error, digits), readable(allowed, digits)];
+}
 
 function errors(tensor, levels, mostEntries) {
   if (tensor.entries > mostEntries) return [nothing(`No heat map: the tensor has more than ${counted(mostEntries)} entries.`)];

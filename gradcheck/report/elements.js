@@ -16,9 +16,11 @@ function fill(node, attributes, children) {
 const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const drawing = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+const dash = "–";
+
 // A number that a person reads: 12, 0.034, 3e-13. null stands for one that is not finite.
 function readable(value, digits = 2) {
-  if (value === null) return "not finite";
+  if (value === null || !Number.isFinite(value)) return "not finite";
   const size = Math.abs(value);
   if (value === 0 || (size >= 0.01 && size < 1e4)) return String(Number(value.toPrecision(digits)));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
@@ -28,7 +30,7 @@ function readable(value, digits = 2) {
 const counted = (number) => number.toLocaleString("en");
 const plural = (number, one, many = `${one}s`) => `${counted(number)} ${number === 1 ? one : many}`;
 const capital = (sentence) => sentence.charAt(0).toUpperCase() + sentence.slice(1);
-const indexed = (index) => `[${index.join(", ")}]`;
+const indexed = (index) => (index ? `[${index.join(", ")}]` : dash);
 
 // A table that becomes cards on a narrow screen: each cell then shows the label of its column.
 function smallTable(caption, columns, rows) {

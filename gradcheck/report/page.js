@@ -6,14 +6,12 @@ const RANK = { pass: 0, undecided: 1, fail: 2 };
 const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
 const verified = (tensor) => tensor.pass + tensor.kink;
 
-// The worst error of a tensor over what is allowed there; null where it is not finite.
+// The worst error of a tensor over what is allowed there: Infinity where it is not finite, null where no oracle has a say.
 function worstRatio(tensor) {
-  const ratios = Object.values(tensor.oracles).map(({ worst }) => {
-    if (worst.rel_error === 0) return 0;
-    return worst.rel_error === null || !worst.allowed ? Infinity : worst.rel_error / worst.allowed;
-  });
-  const worst = Math.max(0, ...ratios);
-  return Number.isFinite(worst) ? worst : null;
+  const worst = Object.values(tensor.oracles).map((found) => found.worst);
+  const ratios = worst.filter(({ index, rel_error, allowed }) => index && (rel_error === null || allowed !== null))
+    .map(({ rel_error, allowed }) => (rel_error === 0 ? 0 : rel_error === null ? Infinity : rel_error / allowed));
+  return ratios.length ? Math.max(...ratios) : null;
 }
 
 function verdictOf(tensor) {
@@ -58,7 +56,7 @@ function forwardFaults(network) {
 }
 
 function showVerdict() {
-  byId("verdict").append(element("span", { class: `word ${run.verdict}` }, capital(run.verdict)), element("span", { class: "rest" }, `${capital(sentence())}.`));
+  byId("verdict").append(element("span", { class: `word ${run.verdict}` }, capital(run.verdict)), element("span", { class: "rest" }, `${capital(sentence())}${run.askedFor}.`));
   byId("facts").append(
     ...fact("Faults", (network) => [...network.faults, ...forwardFaults(network)], "faults"),
     ...fact("Sensitivity", (network) => (network.sensitivity ? [network.sensitivity] : [])),
@@ -81,7 +79,6 @@ async function copy() {
 
 // --- the table
 
-const dash = "–";
 const some = (number) => (number ? counted(number) : dash);
 const COLUMNS = [
   { label: "Verdict", key: (row) => RANK[row.verdict], show: (row) => badge(row.verdict), down: true },
@@ -92,7 +89,7 @@ const COLUMNS = [
   { label: "Wrong", key: (row) => row.tensor.fail, show: (row) => some(row.tensor.fail), number: true },
   { label: "Undecided", key: (row) => row.tensor.undecided, show: (row) => some(row.tensor.undecided), number: true },
   { label: "Kinks", key: (row) => row.tensor.kink, show: (row) => some(row.tensor.kink), number: true },
-  { label: "Error / allowed", key: (row) => row.ratio ?? Infinity, show: (row) => readable(row.ratio), number: true },
+  { label: "Error / allowed", key: (row) => row.ratio ?? -1, show: (row) => row.ratio === null ? dash : readable(row.ratio), number: true },
   { label: "Could see", key: (row) => row.tensor.sensitivity ?? Infinity, show: (row) => row.tensor.sensitivity === null ? dash : readable(row.tensor.sensitivity, 1), number: true },
   { label: "Taylor", key: (row) => row.tensor.taylor?.verdict ?? "", show: (row) => row.tensor.taylor?.verdict ?? dash },
 ];

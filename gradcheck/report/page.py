@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.report.document import FOLDER, html_document
-from gradcheck.report.sentences import ALONE
+from gradcheck.report.sentences import alone_sentences, asked_for
 from gradcheck.result import RunResult, TensorRow
 
 SCRIPTS = ("plot.js", "heatmap.js", "detail.js", "page.js")
@@ -37,7 +37,9 @@ def comparison_page(result: RunResult, pictures: Sequence[Mapping[str, Any]], co
         for network, found in zip(result["networks"], pictures, strict=True)
     ]
     levels = {"perDecade": PER_DECADE, "limit": LIMIT, "largest": LARGEST, "notFinite": NOT_FINITE, "notChecked": NOT_CHECKED}
+    asked = asked_for([tensor for network in result["networks"] for tensor in network["tensors"]])
     data = dict(result) | {"networks": networks, "command": command, "levels": levels, "mostEntries": MOST_ENTRIES}
+    data["askedFor"] = asked
     return html_document(
         FOLDER / "page.html", [FOLDER / name for name in SCRIPTS], f"Gradient check: {result['verdict']}", data
     )
@@ -56,5 +58,5 @@ def _tensor(tensor: TensorRow, picture: Mapping[str, Any] | None) -> dict[str, A
     """A tensor's row with its pictures, and who stands alone in sentences."""
     picture = picture or {"errors": None, "sweep": None}
     drawn = picture["errors"] is not None and tensor["entries"] <= MOST_ENTRIES
-    alone = [ALONE[voter].format(entries) for voter, entries in tensor["alone"].items()]
-    return dict(tensor) | {"alone": alone, "errors": heat_map(picture["errors"]) if drawn else None, "sweep": picture["sweep"]}
+    pictures = {"errors": heat_map(picture["errors"]) if drawn else None, "sweep": picture["sweep"]}
+    return dict(tensor) | pictures | {"alone": list(alone_sentences(tensor))}

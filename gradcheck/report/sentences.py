@@ -8,13 +8,15 @@ from gradcheck.arrays import Array
 from gradcheck.faults import IN_PLACE, listed
 from gradcheck.result import DirectionEntry, NetworkResult, TensorRow, Tie, WorstEntry
 
-# What it means that one derivation stands against the others, at so many entries.
+# What it means that one derivation stands against the others, at so many entries that fail.
 ALONE = {
-    "claimed": "autograd and the complex step agree at {:,} of them: the claimed gradient is wrong",
-    "autograd": "the claim and the complex step agree at {:,} of them: the forward passes differ, or PyTorch's backward",
-    "complex-step": "the claim and autograd agree at {:,} of them: the forward that runs is not what they differentiate",
-    "central-difference": "at {:,} of them the central difference alone disagrees: it is out of its depth",
+    "claimed": "autograd and the complex step agree at {:,} entries: the claimed gradient is wrong",
+    "autograd": "the claim and the complex step agree at {:,} entries: the forward passes differ, or PyTorch's backward",
+    "complex-step": "the claim and autograd agree at {:,} entries: the forward that runs is not what they differentiate",
+    "central-difference": "at {:,} entries the central difference alone disagrees: it is out of its depth",
 }
+# And which exact oracle confirms the claim against the other.
+CONFIRMED_BY = {"autograd": "the complex step", "complex-step": "autograd"}
 NO_PATTERN = "no known bug makes this pattern"
 NOT_KNOWN = "only a sample of the entries is known, and no known bug makes its pattern"
 # Entries that would not have shown even this relative error are counted by themselves.
@@ -61,7 +63,8 @@ def nothing_came(network: NetworkResult) -> bool:
 
 def never_came(tensor: TensorRow) -> bool:
     """Whether no entry of the gradient is a number."""
-    return bool(tensor["oracles"]) and all(found["worst"]["claimed"] is None for found in tensor["oracles"].values())
+    shown = [found["worst"] for found in tensor["oracles"].values() if found["worst"]["index"] is not None]
+    return bool(shown) and all(worst["claimed"] is None for worst in shown)
 
 
 def what_failed(tensor: TensorRow) -> str:
@@ -82,29 +85,71 @@ def entries_of(tensor: TensorRow) -> str:
 
 def why_failed(tensor: TensorRow) -> Iterator[str]:
     """Who disagrees with whom, and the likely bug."""
-    yield from (ALONE[voter].format(entries) for voter, entries in tensor["alone"].items())
+    yield from alone_sentences(tensor)
     all_known = tensor["checked"] == tensor["entries"] or not tensor["directions"]
     yield tensor["diagnosis"] or (NO_PATTERN if all_known else NOT_KNOWN)
 
 
+def alone_sentences(tensor: TensorRow) -> Iterator[str]:
+    """Who stands alone, and what that means for a tensor that is right or wrong."""
+    for voter, entries in tensor["alone"].items():
+        if tensor["fail"] or voter not in CONFIRMED_BY:
+            yield ALONE[voter].format(entries)
+        else:
+            yield f"{voter} stands alone at {entries:,} entries: {CONFIRMED_BY[voter]} confirms the claim there"
+
+
+def alone_note(tensor: str, oracle: str, entries: int, error: float) -> str:
+    """An exact oracle that stands against a claim which the other confirms, at so many entries, by this relative error."""
+    return (
+        f"{oracle} stands alone at {entries:,} entries of {tensor}: it differs by a relative {error:.0e} at most from the "
+        f"claim, which {CONFIRMED_BY[oracle]} confirms"
+    )
+
+
+def tolerance_note(tensor: str, tolerance: float, absolute: float) -> str:
+    return (
+        f"A TOLERANCE of {tolerance:g} for {tensor}, which was asked for: each entry may be off by so much of the largest "
+        f"derivative of {tensor}, {absolute:.1e}, beyond rounding"
+    )
+
+
+def asked_for(tensors: Sequence[TensorRow]) -> str:
+    """ " with a tolerance of 1e-06 for x, which was asked for", or nothing where none was."""
+    loosened = {tensor["name"]: tensor["tolerance"] for tensor in tensors if tensor["tolerance"] is not None}
+    if not loosened:
+        return ""
+    return f" with a tolerance of {listed([f'{of:g} for {name}' for name, of in loosened.items()])}, which was asked for"
+
+
+def accuses(tensor: TensorRow, worst: WorstEntry) -> bool:
+    """Whether an oracle's worst entry makes the tensor fail."""
+    error, allowed = worst["rel_error"], worst["allowed"]
+    return bool(tensor["fail"]) and worst["index"] is not None and (error is None or allowed is None or error > allowed)
+
+
 def worst_in_full(tensor: TensorRow) -> str:
-    """The entry where the first oracle that disagrees disagrees most, with all digits: some bugs show only in the last ones."""
+    """The entry where the first oracle that accuses disagrees most, with all digits: some bugs show only in the last ones."""
     for oracle, found in tensor["oracles"].items():
-        worst = found["worst"]
-        if worst["rel_error"] is None or (worst["allowed"] is not None and worst["rel_error"] > worst["allowed"]):
-            return f", {both_values(worst, oracle)}"
+        if accuses(tensor, found["worst"]):
+            return f", {both_values(found['worst'], oracle)}"
     return at_tie(tensor["tie"]) if tensor["tie"] else ""
 
 
 def at_tie(tie: Tie) -> str:
     """The entry at an exact tie, such as a ReLU of exactly 0, that lies beyond its one-sided derivatives."""
-    index, left, right = ", ".join(map(str, tie["index"])), scientific(tie["left"], 16), scientific(tie["right"], 16)
-    return f", at an exact tie [{index}] is {scientific(tie['claimed'], 16)}, the one-sided derivatives are {left} and {right}"
+    index, left, right = in_brackets(tie["index"]), scientific(tie["left"], 16), scientific(tie["right"], 16)
+    return f", at an exact tie {index} is {scientific(tie['claimed'], 16)}, the one-sided derivatives are {left} and {right}"
 
 
 def both_values(entry: WorstEntry | DirectionEntry, oracle: str) -> str:
-    index = ", ".join(map(str, entry["index"]))
-    return f"[{index}] is {scientific(entry['claimed'], 16)}, {oracle} says {scientific(entry['reference'], 16)}"
+    claimed, reference = scientific(entry["claimed"], 16), scientific(entry["reference"], 16)
+    return f"{in_brackets(entry['index'])} is {claimed}, {oracle} says {reference}"
+
+
+def in_brackets(index: Sequence[int] | None) -> str:
+    """An index as it reads everywhere, [8, 534], and - where there is none."""
+    return "-" if index is None else f"[{', '.join(map(str, index))}]"
 
 
 def scientific(value: float | None, digits: int = 2) -> str:

@@ -1,19 +1,16 @@
 """The result of a comparison as tables in a terminal, from the dict that the JSON file holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import chain, repeat
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from gradcheck.report.sentences import ALONE, failures, nothing_came, scientific
-from gradcheck.result import Comparison, ForwardRow, NetworkResult, RunResult, Taylor, TensorRow
-
-SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
-STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bold yellow"}
-
+from gradcheck.report.rows import SHORT, styled, tensor_rows, worst_cells
+from gradcheck.report.sentences import ALONE, asked_for, failures, nothing_came, scientific
+from gradcheck.result import Comparison, NetworkResult, RunResult, TensorRow
 
 TABLE_WIDTH, WIDEST = 80, 1000
 LONGEST_NAME = 24
@@ -45,7 +42,7 @@ def comparison_summary(result: RunResult) -> Sequence[RenderableType]:
 
 
 def network_table(network: NetworkResult) -> Table:
-    """One row for each tensor and oracle: the worst entry, nearest to its tolerance or furthest past it."""
+    """A row for each tensor and what judges it, with the verdict in the rows that it rests on."""
     table = table_with(
         f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
         left=("tensor", "oracle"),
@@ -53,16 +50,12 @@ def network_table(network: NetworkResult) -> Table:
     )
     table.add_column("verdict")
     for quantity in network["forward"]:
-        cells = worst_cells(quantity)
+        cells = worst_cells(quantity["worst"])
         table.add_row(quantity["name"], "forward", "", *cells, styled(quantity["verdict"], quantity["verdict"]))
     for tensor in network["tensors"]:
-        oracles = [(SHORT[oracle], worst_cells(found)) for oracle, found in tensor["oracles"].items()]
-        if tensor["taylor"]:
-            oracles.append(("Taylor", taylor_cells(tensor["taylor"])))
-        size = f"{tensor['entries']:,}"
-        for name, entries, verdict, oracle in zip_longest((tensor["name"],), (size,), tensor_verdict(tensor), oracles):
-            short, cells = oracle or ("", ("",) * 5)
-            table.add_row(shortened(name), short, entries, *cells, verdict)
+        names = chain([(shortened(tensor["name"]), f"{tensor['entries']:,}")], repeat(("", "")))
+        for (name, size), (judge, cells, verdict) in zip(names, tensor_rows(tensor), strict=False):
+            table.add_row(name, judge, size, *cells, verdict)
     return table
 
 
@@ -96,7 +89,7 @@ def conclusion(result: RunResult) -> str:
     directions = f", and {sum(each['checked'] for each in sampled):,} random directions" if sampled else ""
     total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
     hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
-    verdict = styled(f"{result['verdict'].upper()}: {hint}{total}", result["verdict"])
+    verdict = styled(f"{result['verdict'].upper()}{asked_for(tensors)}: {hint}{total}", result["verdict"])
     return "\n".join([*lines, *exceptions(tensors), verdict])
 
 
@@ -105,7 +98,7 @@ def about_network(network: NetworkResult) -> Iterator[str]:
     yield from (styled(f"{network['name']}: {note}", "note") for note in network["notes"])
     for line in failures(network):
         verdict = line.split(":")[0]
-        yield styled(line, verdict) if verdict in STYLE else escape(line)
+        yield styled(line, verdict) if verdict in ("fail", "undecided") else escape(line)
     if not nothing_came(network):
         yield from (escape(f"{network['name']}: {line}") for line in (*taylor_reasons(network), network["sensitivity"]))
 
@@ -114,7 +107,7 @@ def exceptions(tensors: Sequence[TensorRow]) -> Iterator[str]:
     """How many entries are verified although a difference disagrees, or crossed a kink; nothing where there are none."""
     outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
     if outvoted:
-        yield f"verified all the same: {ALONE['central-difference'].format(outvoted).replace('of them', 'entries')}"
+        yield f"verified all the same: {ALONE['central-difference'].format(outvoted)}"
     kinks = sum(tensor["kink"] for tensor in tensors)
     if kinks:
         yield (
@@ -134,24 +127,6 @@ def table_with(title: str | None, left: Sequence[str], right: Sequence[str]) -> 
     return table
 
 
-def worst_cells(found: Comparison | ForwardRow) -> tuple[str, ...]:
-    """Relative error, what is allowed, index, and both values of an oracle's worst entry."""
-    worst = found["worst"]
-    index = ",".join(str(i) for i in worst["index"])
-    return (
-        scientific(worst["rel_error"]),
-        scientific(worst["allowed"]),
-        index,
-        *(scientific(worst[k], 4) for k in ("claimed", "reference")),
-    )
-
-
-def taylor_cells(taylor: Taylor) -> tuple[str, ...]:
-    """The slopes of the Taylor test in place of an error; 2 is what they should be."""
-    slopes = [f"{each['slope']:.2f}" for each in taylor["directions"] if each["slope"] is not None]
-    return f"slope {min(slopes)}" if slopes else "slope -", "", "", "", ""
-
-
 def taylor_reasons(network: NetworkResult) -> list[str]:
     """Why the Taylor test of some tensors is inconclusive: a line for each reason."""
     by_reason: dict[str | None, list[str]] = {}
@@ -168,16 +143,6 @@ def shortened(name: str | None) -> str:
     return escape(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
 
 
-def tensor_verdict(tensor: TensorRow) -> list[str]:
-    """The verdict, and on the next line how many entries it concerns."""
-    verdict = tensor["verdict"]
-    if verdict in ("fail", "undecided"):
-        entries = [styled(f"{tensor[verdict]:,}", verdict)] if tensor[verdict] else []
-        return [styled(verdict.upper(), verdict), *entries]
-    kinks = [styled(f"{tensor['kink']:,} kink", "pass")] if tensor["kink"] else []
-    return [styled("pass", "pass"), *kinks]
-
-
 def verified(tensors: Sequence[TensorRow]) -> str:
     """ "154,160 of 154,160": entries that passed, of all."""
     return f"{sum(t['pass'] + t['kink'] for t in tensors):,} of {sum(t['entries'] for t in tensors):,}"
@@ -188,11 +153,6 @@ def worst_error(found: Iterable[Comparison]) -> str:
     errors = [comparison["max_rel_error"] for comparison in found]
     finite = [error for error in errors if error is not None]
     return "-" if not errors else scientific(max(finite) if len(finite) == len(errors) else None)
-
-
-def styled(text: str, verdict: str) -> str:
-    """Text in the colour of a verdict."""
-    return f"[{STYLE[verdict]}]{escape(text)}[/]"
 
 
 def markdown(rows: Sequence[tuple[str, ...]]) -> str:

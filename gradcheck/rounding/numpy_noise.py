@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array, Arrays
+from gradcheck.rounding.continuation import call_function, call_ufunc
 from gradcheck.rounding.draws import Choices, uncertainty_over_draws
 
 # These round nothing; an equality that code relies on, as of a maximum with what it was taken from, has to hold.
@@ -28,35 +29,44 @@ def rounding_uncertainty_of_numpy(
     evaluate: Callable[[dict[str, Array]], Arrays],
     inputs: Arrays,
     dtype: str,
-    fell_back: Callable[[Exception], None] = lambda error: None,
+    fell_back: Callable[[Exception | None], None] = lambda error: None,
 ) -> dict[str, Array]:
     """As `rounding_uncertainty` of `torch_noise.py`, for an `evaluate` that computes with NumPy.
 
     Code that does not run on a subclass of ndarray runs on plain arrays; the inputs alone are then changed, and
-    `fell_back(error)` is called with what was raised.
+    `fell_back(error)` is called with what was raised, or with None where the code runs but leaves NumPy at once.
     """
-    rng = np.random.default_rng(1)
+    rng, reached = np.random.default_rng(1), 0
 
     def run(inputs: dict[str, Array], unit: float, choices: Choices, noisy: bool = True) -> Arrays:
+        nonlocal reached
         noise = Noise(unit, rng, choices)
         arrays = {name: array.astype(dtype) for name, array in inputs.items()}
         values = evaluate({name: noise.array(array) for name, array in arrays.items()} if noisy else arrays)
+        reached += noise.results
         return {name: np.array(value, np.float64) for name, value in values.items()}
 
     try:
-        return uncertainty_over_draws(run, inputs, dtype)
+        found = uncertainty_over_draws(run, inputs, dtype)
     except Exception as error:
         found = uncertainty_over_draws(partial(run, noisy=False), inputs, dtype)
         fell_back(error)
         return found
+    if not reached:
+        fell_back(None)
+    return found
 
 
 class Noise:
-    """One noisy run: its `unit` (0 takes note of the choices alone), its generator, and its `choices`."""
+    """One noisy run: its `unit` (0 takes note of the choices alone), its generator, and its `choices`.
+
+    `results` counts what was computed on its arrays.
+    """
 
     def __init__(self, unit: float, rng: np.random.Generator, choices: Choices | None = None) -> None:
         self.unit, self.rng = unit, rng
         self.choices = choices or Choices()
+        self.results = 0
 
     def array(self, array: Array) -> "Noisy":
         """A Noisy copy of an array."""
@@ -75,6 +85,7 @@ class Noise:
         if not isinstance(result, np.ndarray | np.generic):
             return result
         array = np.asarray(result)
+        self.results += 1
         if array.dtype.kind in "biu":  # comparisons, and the indices of a maximum
             return self.chosen(array)
         if array.dtype.kind not in "fc":
@@ -111,7 +122,7 @@ class Noisy(np.ndarray):
         if out is not None:
             keywords["out"] = tuple(map(plain, out))
         inputs = tuple(map(plain, inputs))
-        result = getattr(ufunc, method)(*inputs, **keywords)
+        result = call_ufunc(ufunc, method, inputs, keywords)
         if ufunc in SELECTING and method == "__call__":
             result = np.where(self.noise.chosen(result == inputs[0]), *inputs)
         if ufunc in JUMPING:
@@ -124,7 +135,8 @@ class Noisy(np.ndarray):
         return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        result = function(*with_plain_arrays(arguments), **with_plain_arrays(keywords))
+        arguments, keywords = with_plain_arrays(arguments), with_plain_arrays(keywords)
+        result = (call_function if self.dtype.kind == "c" else call_plainly)(function, arguments, keywords)
         if function in JUMPING_FUNCTIONS:
             result = self.noise.chosen(result)
         return self.noise.changed(result, rounds=function in ROUNDED_FUNCTIONS)
@@ -133,6 +145,10 @@ class Noisy(np.ndarray):
         """As of any array; whole numbers and truth values are choices."""
         array = plain(self).astype(dtype, *arguments, **keywords)
         return self.noise.changed(array, rounds=False)
+
+
+def call_plainly(function: Any, arguments: Any, keywords: Any) -> Any:
+    return function(*arguments, **keywords)
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._decomp import get_decompositions
+from torch._decomp import decomposition_table, get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -77,10 +77,7 @@ UNROUNDED = packets(
 JUMPING = packets("sign sgn floor ceil round trunc heaviside floor_divide")
 
 # These take a modulus or a conjugate, or divide by moduli, as factorisations do: they have no complex derivative.
-MODULI = packets(
-    "abs sgn angle _conj conj_physical linalg_vector_norm norm vdot var std var_mean std_mean linalg_cholesky_ex _linalg_eigh "
-    "_linalg_svd _linalg_slogdet linalg_qr linalg_lstsq linalg_pinv"
-)
+MODULI = packets("angle vdot linalg_cholesky_ex _linalg_eigh _linalg_svd _linalg_slogdet linalg_qr linalg_lstsq linalg_pinv")
 
 
 def rounds(operator: Operator) -> bool:
@@ -114,6 +111,11 @@ def jumps(operator: Operator) -> bool:
 def has_complex_derivative(operator: Operator) -> bool:
     """Whether a complex argument keeps its derivative: False for those that are known to lose it."""
     return operator.overloadpacket not in MODULI
+
+
+def pieces_of(operator: Operator) -> Callable[..., Any] | None:
+    """A function that computes the same from smaller operators; None where PyTorch has none."""
+    return decomposition_table.get(operator)
 
 
 def name_of(operator: Operator) -> str:

@@ -7,7 +7,8 @@ was looked at.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
 from gradcheck.subjects.pair_oracles import TRIED, PairOracles
 from gradcheck.subjects.pair_rounding import rounding_of_pair
+from gradcheck.subjects.pair_walk import PairWalk
 from gradcheck.subjects.plan import BUDGET, duration
 from gradcheck.subjects.sampling import Sample, draw_sample
 from gradcheck.subjects.second_look import Entries, SecondLook
@@ -56,6 +58,7 @@ class PairSubject:
         calls.deadline = calls.started + FIRST_SHARE * budget
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
+        self.tied: dict[str, Array] = {}
         available = calls.has_reference, self.derive.takes_complex, True
         if self.derive.cost.still:
             names = " or ".join(self.parameters)
@@ -65,17 +68,20 @@ class PairSubject:
             self.notes.append("NO AUTOGRAD: PyTorch is not installed; the reference is not asked")
         self.first = first_answers(calls)
         self.notes += self.first.notes
-        self.rounding = rounding_of_pair(calls, list(misshapen(self.first.gradients, self.parameters)), self.notes)
+        self.rounding = rounding_of_pair(calls, list(misshapen(self.first.gradients, self.parameters)), self.notes, self.scale)
         calls.deadline = calls.started + budget
         self.entries_until = calls.started + ENTRIES_SHARE * budget
         self.waiting = {name: array.size for name, array in self.parameters.items()}  # entries of tensors not yet looked at
         self.sample = self._draw_sample(seed, budget)
 
     def _draw_sample(self, seed: int, budget: float) -> Sample:
-        """The entries to look at. Most of the time is for what is in doubt at a first look."""
+        """The entries to look at: all, if a first look at them is affordable; else most of the time is for those in doubt."""
         self.seconds = self._seconds_of_an_entry(seed)
         each, left = max(self.seconds, 1e-9), self.entries_until - time.perf_counter()
-        sample = draw_sample(self.waiting, int(left / 3 / each), seed)
+        affordable = left / each
+        if affordable < sum(self.waiting.values()):
+            affordable /= 3
+        sample = draw_sample(self.waiting, int(affordable), seed)
         if sample.size < sum(self.waiting.values()):
             self.notes.append(self._what_is_sampled(sample, sum(self.waiting.values()), seed, budget))
         return sample
@@ -95,11 +101,10 @@ class PairSubject:
 
     def _unit_of_all(self, entry: int) -> tuple[str, Array]:
         """The tensor and the direction of an entry, where those of all tensors are counted."""
-        for tensor, array in self.parameters.items():
-            if entry < array.size:
-                break
-            entry -= array.size
-        return tensor, self.derive.unit(tensor, entry)
+        ends = np.cumsum([array.size for array in self.parameters.values()])
+        place = int(np.searchsorted(ends, entry, side="right"))
+        tensor = [*self.parameters][place]
+        return tensor, self.derive.unit(tensor, entry - (ends[place] - self.parameters[tensor].size))
 
     def _what_is_sampled(self, sample: Sample, total: int, seed: int, budget: float) -> str:
         slow = " and ".join(oracle for oracle in self.oracles if oracle != "autograd")
@@ -164,6 +169,9 @@ class PairSubject:
         with self.calls.within(self._share_of_time(tensor)):
             found = look.look()
         del self.waiting[tensor]
+        if (tie := found["central-difference"].tie if "central-difference" in found else None) is not None:
+            self.tied[tensor] = np.zeros(self.parameters[tensor].shape, bool)
+            self.tied[tensor].flat[entries] = np.isfinite(tie.left[0])
         for oracle, count in look.refuted.items():
             self.notes.append(
                 f"NOT EXACT: central differences refute {oracle} at {count:,} entries of {tensor}, and confirm the claim"
@@ -171,6 +179,16 @@ class PairSubject:
         if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found
+
+    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
+        claimed, rounding = ({k: each[place] for k, each in self.claimed_and_rounding.items()} for place in (0, 1))
+        walk = PairWalk(self.calls, self.derive, partial(rounding_of_pair, self.calls, [], [], self.scale), self.rng)
+        try:
+            self.notes += walk.ties_together(self.tied, claimed, rounding)
+            return walk.beside(tolerance)
+        except OutOfTime:
+            self.notes.append("OUT OF TIME: it was not looked at beside the parameters")
+            return []
 
     def scale(self, tensor: str) -> float:
         return self.derive.cost.scale / self.derive.cost.size(tensor)
@@ -215,7 +233,8 @@ class PairSubject:
     def diagnose(self, cases: list[Case], truth: dict[str, Truth], failing: list[str]) -> dict[str, str | None]:
         if not self.derive.takes_complex or time.perf_counter() > self.calls.deadline:
             return diagnose_pair(cases[0], truth, self.parameters, failing)
-        return diagnose_pair(cases[0], truth, self.parameters, failing, Counterfactuals(self._cost_in_run))
+        with self.calls.complex_allowed():
+            return diagnose_pair(cases[0], truth, self.parameters, failing, Counterfactuals(self._cost_in_run))
 
     def _cost_in_run(self, tensor: str, direction: Array, step: complex, run: Run) -> complex:
         """The cost, with its operations in `run`. Raises TimeoutError where the time is over."""
@@ -226,7 +245,7 @@ class PairSubject:
 
     def _cost_of_run(self, moved: dict[str, Array], run: Run) -> complex:
         if not self.calls.in_torch:
-            return self.calls.cost({name: run.array(array) for name, array in moved.items()})
+            return self.calls.cost_of({name: run.array(array) for name, array in moved.items()})
         from gradcheck.diagnosis.torch_operations import OperationsMode
 
         with OperationsMode(run):

@@ -17,7 +17,7 @@ from gradcheck.errors import OutOfTime, UserError
 from gradcheck.faults import describe_error, kind_of, numbers
 from gradcheck.guard import Setter, bits, generators, torch_generators
 from gradcheck.rounding.draws import UNIT
-from gradcheck.rounding.holomorphic import holomorphic_only
+from gradcheck.rounding.holomorphic import holomorphic
 from gradcheck.rounding.numpy_noise import Noise
 from gradcheck.subjects.pair_checks import a_number, check_parameter, check_types, numpy_of
 from gradcheck.subjects.reached import Attributes, Place, Snapshot, places_reached
@@ -102,23 +102,31 @@ class Calls:
             before.put_back(before.changed())
 
     def cost(self, arrays: dict[str, Array]) -> float | complex:
-        """The cost, a float, or complex where it returns that. Raises UserError where it raises or is no number."""
-        return self.cost_of(self.like_given(arrays))
+        """The cost, a float, or complex where it returns that.
 
-    def watched_cost(self, arrays: dict[str, Array]) -> float | complex:
-        """The cost of complex arrays. Raises UserError where it takes a modulus or a conjugate."""
+        Raises UserError where it raises or is no number, and where it takes a modulus of complex arrays in a way that has no
+        complex derivative.
+        """
+        if not any(map(np.iscomplexobj, arrays.values())):
+            return self.cost_of(self.like_given(arrays))
         if not self.in_torch:
-            return self.cost({name: holomorphic_only(array) for name, array in arrays.items()})
+            return self.cost_of({name: holomorphic(array) for name, array in arrays.items()})
+        with self.complex_allowed():
+            return self.cost_of(self.like_given(arrays))
+
+    def complex_allowed(self) -> contextlib.AbstractContextManager:
+        """Inside, PyTorch computes with complex tensors also what it does not by itself."""
+        if not self.in_torch:
+            return contextlib.nullcontext()
         from gradcheck.rounding.torch_holomorphic import HolomorphicMode
 
-        with HolomorphicMode():
-            return self.cost(arrays)
+        return HolomorphicMode()
 
     def noisy_cost(self, arrays: dict[str, Array], rng: np.random.Generator) -> float | complex:
         """The cost with each of its results rounded up or down at random, which `rng` draws."""
         if not self.in_torch:
             noise = Noise(UNIT["float64"], rng)
-            return self.cost({name: noise.array(array) for name, array in arrays.items()})
+            return self.cost_of({name: noise.array(array) for name, array in arrays.items()})
         import torch
 
         from gradcheck.rounding.torch_noise import RoundingNoise

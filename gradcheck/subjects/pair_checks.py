@@ -1,6 +1,8 @@
 """What a pair has to be, and what its functions have to return, in sentences where it is something else."""
 
 import inspect
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.faults import kind_of, numbers
+from gradcheck.faults import kind_of, listed, numbers
 from gradcheck.torch_if_there import array_of, is_tensor
 
 A_NUMBER = "it has to be a single number"
@@ -29,6 +31,20 @@ def check_types(pair: Any) -> None:
         function = getattr(pair, name)
         if function is not None or name != "reference":
             check_function(name, function)
+
+
+def check_tolerance(tolerance: Any, names: Sequence[str]) -> None:
+    """Raises UserError where a tolerance is not a number between 0 and 1 by the name of a parameter."""
+    if not isinstance(tolerance, Mapping):
+        example = f'{{"{names[0]}": 1e-6}}'
+        raise UserError(f"tolerance is {kind_of(tolerance)}; it has to be a dict of numbers by parameter, such as {example}")
+    for name, value in tolerance.items():
+        if name not in names:
+            raise UserError(f"tolerance has the name {name!r}, which is no parameter; the parameters are {listed(names)}")
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
+            raise UserError(
+                f"tolerance of {name} is {value!r}; it has to be a number over 0 and under 1, a share of the largest derivative"
+            )
 
 
 def check_function(name: str, function: Any) -> None:

@@ -61,10 +61,11 @@ class Cost:
         return max(noise, steps)
 
     def falls_gradually(self, largest: float, noise: float) -> bool:
-        """Whether third differences, `largest` at some spacing, are between that and `noise` at a smaller one, as where
-        the cost oscillates; steps are there or not."""
-        third = [np.abs(np.diff(self.costs_on_a_line(COARSE / 16**k * np.arange(POINTS)), 3)).max() for k in (2, 3, 4)]
-        return any(30 * noise < size < largest / 30 for size in third)
+        """Whether the cost changes by less and less at smaller spacings, where third differences are `largest` at a larger one:
+        it oscillates. Steps are there or not."""
+        costs = [self.costs_on_a_line(COARSE / 16**k * np.arange(POINTS)) for k in (2, 3, 4, 5)]
+        between = any(30 * noise < np.abs(np.diff(each, 3)).max() < largest / 30 for each in costs)
+        return between or bool(np.median(np.abs(np.diff(costs[-1]))) > max(largest / 1000, 30 * noise))
 
     def smallest_step(self, further: dict[float, list[float]]) -> float:
         """The smallest change of a cost that stands still nearby and leaps further on, as one that rounds to float32 or to so
@@ -100,7 +101,8 @@ class Cost:
         def change(distance: float) -> float:
             return abs(self.or_nan({k: a + distance * up[k] for k, a in self.parameters.items()}) - self.base)
 
-        standing, moving = 0.0, distance
+        # In another direction it may stand still a little further.
+        standing, moving = 0.0, next((d for d in distance * 2.0 ** np.arange(8) if change(d)), distance)
         for _ in range(BISECTIONS):
             middle = (standing + moving) / 2
             standing, moving = (standing, middle) if change(middle) else (middle, moving)

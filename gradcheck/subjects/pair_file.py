@@ -2,7 +2,7 @@
 
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from gradcheck.errors import UserError
 from gradcheck.faults import describe_error
 from gradcheck.subjects.pair import Pair
-from gradcheck.subjects.pair_checks import check_types
+from gradcheck.subjects.pair_checks import check_tolerance, check_types
 
 
 def load_pair(path: str | Path) -> Pair:
@@ -18,7 +18,7 @@ def load_pair(path: str | Path) -> Pair:
 
     Args:
         path: a file that defines `parameters`, `cost` and `gradients`, and if it likes `reference` or `layers`: see `Pair`. Its
-            folder is where its imports are looked for first.
+            folder is where its imports are looked for first. A `tolerance` in it is for the command; give `check` its own.
 
     Returns:
         The Pair.
@@ -37,6 +37,11 @@ def load_pair(path: str | Path) -> Pair:
         >>> sorted(pair.parameters)
         ['w']
     """
+    return load_pair_and_tolerance(path, {})[0]
+
+
+def load_pair_and_tolerance(path: str | Path, asked: Mapping[str, float]) -> tuple[Pair, dict[str, float]]:
+    """The Pair of a file, as `load_pair`, and the `tolerance` by tensor that it defines, over which goes what is `asked`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file; name a Python file that defines parameters, cost and gradients")
@@ -49,12 +54,22 @@ def load_pair(path: str | Path) -> Pair:
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)}; a pair file defines parameters, cost and gradients")
     found: dict[str, Any] = {name: names.get(name) for name in Pair._fields}
-    pair = Pair(**found)
-    try:
+    pair, own = Pair(**found), names.get("tolerance", {})
+    with naming(path):
         check_types(pair)
+        check_tolerance(own, list(pair.parameters))
+        tolerance = {**own, **asked}
+        check_tolerance(tolerance, list(pair.parameters))
+    return pair, tolerance
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Inside, what is wrong with a pair is said with the name of its file."""
+    try:
+        yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return pair
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class PairOracles:
         with warnings.catch_warnings():
             # Both NumPy and PyTorch only warn of it.
             warnings.filterwarnings("error", message="Casting complex values to real discards the imaginary part")
-            self.calls.watched_cost({name: array.astype(complex) for name, array in self.parameters.items()})
+            self.calls.cost({name: array.astype(complex) for name, array in self.parameters.items()})
             for tensor, array in self.parameters.items():
                 direction = self.rng.standard_normal(array.shape)
                 started = time.perf_counter()
@@ -147,7 +147,9 @@ class PairOracles:
 
     def estimate_of(self, tensor: str, slopes: Iterable[Slope]) -> Estimate:
         """The Estimate of the slopes along some directions in a tensor."""
-        derivative, uncertainty, crossed, left, right, slack = np.array(list(slopes)).reshape(-1, 6).T[:, None, :]  # each (1, directions)
+        derivative, uncertainty, crossed, left, right, slack = (
+            np.array(list(slopes)).reshape(-1, 6).T[:, None, :]
+        )  # each (1, directions)
         if crossed.any():
             self.kinked.add(tensor)
         tie = OneSided(left, right, slack) if np.isfinite(left).any() else None

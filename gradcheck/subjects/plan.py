@@ -11,7 +11,7 @@ Announce = Callable[[str], None]
 # Seconds for all that a check of a pair does.
 BUDGET = 20.0
 
-# Calls of the cost for its rounding error; for each tensor, for its steps and the Taylor test; and for an entry and a direction.
+# Calls of the cost for its rounding error; for the steps and the Taylor test of a tensor; and for an entry or a direction.
 CALLS_OF_A_PAIR, CALLS_OF_A_TENSOR, CALLS_OF_AN_ENTRY = 120, 200, 5
 # Calls of gradients, most of which round at random and take a few times as long.
 CALLS_OF_GRADIENTS = 60
@@ -94,7 +94,5 @@ def no_announcement(sentence: str) -> None:
 
 def duration(seconds: float) -> str:
     """ "3 s", "4.2 h": two digits in a unit that suits."""
-    for size, unit in UNITS:
-        if seconds >= size:
-            break
+    size, unit = next((each for each in UNITS if seconds >= each[0]), UNITS[-1])
     return f"{float(f'{seconds / size:.2g}'):g} {unit}"

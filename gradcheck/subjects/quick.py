@@ -6,7 +6,7 @@ known from the same calls: what the differences of either side are apart covers 
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +16,15 @@ from gradcheck.arrays import Array, Arrays
 from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.errors import OutOfTime, UserError
 from gradcheck.faults import gradient_or_nan, listed
+from gradcheck.report.sentences import tolerance_note
 from gradcheck.result import CheckResult, TensorRow, Verdict
 from gradcheck.rounding.draws import SAFETY, UNIT
 from gradcheck.subjects.pair import Calls, FirstCalls
 from gradcheck.subjects.plan import Plan
 
-# Steps along a direction that moves each parameter by its own size. Curvature is small within the first, and the rounding of a
-# cost with few digits within the second; where one is affordable, it is one between them.
-STEPS, ONE_STEP = (1e-6, 1e-3), (1e-5,)
+# Steps along a direction that moves each parameter by its own size. Within the first, curvature is small, also where the cost
+# oscillates; within the second, the rounding of a cost with few digits is. Where one alone is affordable, it is the first.
+STEPS = (1e-8, 1e-3)
 
 # An error of the gradient is larger than a quarter of its size along one of two random directions in 95 cases of 100.
 SEEN = 4
@@ -40,12 +41,12 @@ class Along(NamedTuple):
 
 
 class Quick:
-    """The quick check of `calls` by `plan`, after the `first` calls."""
+    """The quick check of `calls` by `plan`, after the `first` calls; `tolerance` is what was asked for, by tensor."""
 
-    def __init__(self, calls: Calls, plan: Plan, first: FirstCalls, seed: int) -> None:
-        self.calls, self.plan, self.first = calls, plan, first
+    def __init__(self, calls: Calls, plan: Plan, first: FirstCalls, seed: int, tolerance: Mapping[str, float]) -> None:
+        self.calls, self.plan, self.first, self.tolerance = calls, plan, first, tolerance
         self.rng = np.random.default_rng([seed, 8])
-        self.steps = STEPS if plan.both_steps else ONE_STEP
+        self.steps = STEPS if plan.both_steps else STEPS[:1]
         self.claimed = {name: gradient_or_nan(first.gradients, name, a.shape) for name, a in calls.parameters.items()}
         self.scales = {name: scale_of(array) for name, array in calls.parameters.items()}
 
@@ -71,7 +72,11 @@ class Quick:
             verdict="fail" if faults else verdict.overall(verdicts.values()),
             seconds=time.perf_counter() - self.calls.started,
             faults=faults,
-            notes=[*self.first.notes, self.note(judged)],
+            notes=[
+                *self.first.notes,
+                self.note(judged),
+                *(tolerance_note(k, t, self.tolerated(k)) for k, t in self.tolerance.items()),
+            ],
             sensitivity=self.sensitivity(found, judged, size),
             forward=[],
             tensors=[self.row(tensor, verdicts[tensor], alone.get(tensor)) for tensor in self.claimed],
@@ -101,9 +106,11 @@ class Quick:
 
     def costs(self, direction: Arrays, step: float) -> list[float]:
         """The cost a step back along a direction, and a step on; not a number where it can't say."""
-        return [self.cost_at({k: a + h * direction.get(k, 0.0) for k, a in self.calls.parameters.items()}) for h in (-step, step)]
+        return [
+            self.cost_at({k: a + h * direction.get(k, 0.0) for k, a in self.calls.parameters.items()}) for h in (-step, step)
+        ]
 
-    def cost_at(self, arrays: Arrays) -> float:
+    def cost_at(self, arrays: dict[str, Array]) -> float:
         try:
             return float(np.real(self.calls.cost(arrays)))
         except UserError:
@@ -115,7 +122,12 @@ class Quick:
             return np.inf
         own = np.sqrt(sum(float(((self.claimed[name] * v) ** 2).sum()) for name, v in direction.items()))
         change = abs(dot(self.beside, direction) - dot(self.claimed, direction))
-        return float(SAFETY * (UNIT[self.calls.dtype] * own + change))
+        tolerated = sum(self.tolerated(name) * float(np.abs(v).sum()) for name, v in direction.items())
+        return float(SAFETY * (UNIT[self.calls.dtype] * own + change)) + tolerated
+
+    def tolerated(self, tensor: str) -> float:
+        """What was asked for that each entry of a tensor may be off by."""
+        return self.tolerance.get(tensor, 0.0) * float(np.abs(self.claimed[tensor]).max())
 
     def size(self, found: Along) -> float:
         """The size of a derivative along a random direction."""
@@ -125,8 +137,8 @@ class Quick:
 
     def judged(self, found: Along, size: float) -> verdict.Judgement:
         """The claim against the differences, (1, directions) each."""
-        at = (each[None] for each in (found.claimed, found.derivative, found.uncertainty, found.rounding))
-        return verdict.compare(*at, verdict.RESOLVED[self.calls.dtype], size)
+        claimed, rounding, derivative, uncertainty = (each[None] for each in found)
+        return verdict.compare(claimed, derivative, uncertainty, rounding, verdict.RESOLVED[self.calls.dtype], size)
 
     def tensor_by_tensor(self, tensors: Sequence[str], size: float) -> dict[str, verdict.Judgement]:
         """The claim along a direction in each tensor alone, as far as the time goes."""
@@ -160,7 +172,9 @@ class Quick:
         if not allowed.size or not size > 0 or not np.isfinite(size):
             return "a quick check: no error of the gradient would have shown"
         limit = SEEN * float(allowed.min()) / size
-        return f"a quick check: would have caught an error of the whole gradient of {limit:.0e} of its size; smaller ones may hide"
+        return (
+            f"a quick check: would have caught an error of the whole gradient of {limit:.0e} of its size; smaller ones may hide"
+        )
 
     def row(self, tensor: str, its: Verdict, alone: verdict.Judgement | None) -> TensorRow:
         size = self.claimed[tensor].size
@@ -179,9 +193,14 @@ class Quick:
             "oracles": {},
             "directions": None,
             "taylor": None,
+            "tolerance": self.tolerance.get(tensor),
         }
         if alone is not None:
-            row["directions"] = {"checked": int(alone.decided.sum()), "fail": int((alone.decided & ~alone.agrees).sum()), "entry": None}
+            row["directions"] = {
+                "checked": int(alone.decided.sum()),
+                "fail": int((alone.decided & ~alone.agrees).sum()),
+                "entry": None,
+            }
         return row
 
 
@@ -220,7 +239,6 @@ def differences(costs: Array, base: float, steps: Array) -> tuple[Array, Array]:
     best = np.argmin(np.where(np.isnan(uncertainty), np.inf, uncertainty), axis=1)
     places = np.arange(len(costs))
     found, off = central[places, best], uncertainty[places, best]
-    # Two steps that contradict each other know no more than by how much.
-    apart = np.abs(central - found[:, None])
-    off = np.where(apart > uncertainty + off[:, None], apart, 0).max(axis=1) + off
-    return found, np.where(np.isfinite(off), off, np.inf)
+    # Where two steps contradict each other, as where the cost oscillates faster than either, nothing is known.
+    contradicted = (np.abs(central - found[:, None]) > uncertainty + off[:, None]).any(axis=1)
+    return found, np.where(np.isfinite(off) & ~contradicted, off, np.inf)

@@ -139,7 +139,7 @@ class LayeredSubject(NetworkSubject):
             return super().cases(answers, faults)
         # The chain is the other forward pass then.
         cost = self.chain.loss_of_each.sum() + self.penalties[0]
-        rounding = rounding_of_pair(self.calls, faults, self.notes)
+        rounding = rounding_of_pair(self.calls, faults, self.notes, self.scale)
         found = {name: rounding[name].reshape(array.shape) for name, array in self.parameters.items()}
         found["cost"] = SIGMAS * (self.derive.cost.noise + EPS * np.maximum(np.abs(cost), np.abs(self.chain.logits).max()))
         gradients = map(self.claimed_gradients, answers)

@@ -22,11 +22,13 @@ MOST, SOON = 500, 6
 
 # Other steps of the complex step, as multiples of the first.
 OTHER_STEPS = (2.0**-13, 2.0**21)
+# The largest, for a derivative that is nearly as small as the smallest number.
+LARGEST_STEP = 2.0**42
 # How far two complex steps lie apart stands for their error, times this.
 SCATTER = 4
 # Where differences confirm the claim, and allow so many times less than another oracle is off, it is that oracle that is wrong.
 SHARPER = 10
-# Differences that know a derivative no better than to this share of it are repeated where no exact oracle knows it.
+# A derivative that is known no better than to this share of it is looked at again, where no exact oracle knows it.
 COARSE = 1e-4
 
 
@@ -72,6 +74,8 @@ class SecondLook:
 
     def repeat(self, k: int, direction: Array) -> None:
         """The second look at one of them."""
+        if self.is_lost(k):
+            self.enlarge_complex_step(k, direction)
         if self.is_off("complex-step", k):
             self.repeat_complex_step(k, direction)
         if self.is_off("central-difference", k) or self.is_coarse(k):
@@ -88,8 +92,8 @@ class SecondLook:
     def in_doubt(self) -> list[int]:
         """The places of the entries to look at, those with the smallest errors first: they are most likely to be rounding."""
         largest = np.max([self.off(oracle) for oracle in self.found], axis=0, initial=0)  # (directions,)
-        coarse = np.array([self.is_coarse(k) for k in range(len(self.directions))], bool)
-        places = np.flatnonzero((largest > 0) | coarse)
+        unknown = np.array([self.is_coarse(k) or self.is_lost(k) for k in range(len(self.directions))], bool)
+        places = np.flatnonzero((largest > 0) | unknown)
         return [int(k) for k in places[np.argsort(largest[places], kind="stable")]][:MOST]
 
     def off(self, oracle: str) -> Array:
@@ -108,6 +112,19 @@ class SecondLook:
             return False
         found = self.found.get("central-difference")
         return found is not None and bool(found.uncertainty[0, k] > COARSE * abs(found.derivative[0, k]))
+
+    def is_lost(self, k: int) -> bool:
+        """Whether the claim is so small that the complex step loses it below the smallest number."""
+        lost = self.found["complex-step"].uncertainty[0, k] if "complex-step" in self.found else 0.0
+        return bool(0 < abs(self.claimed[k]) * COARSE < lost < np.inf)
+
+    def enlarge_complex_step(self, k: int, direction: Array) -> None:
+        """Puts a complex step as large as it may be in the place of one that was too small."""
+        found = self.found["complex-step"]
+        factors = LARGEST_STEP / 2, LARGEST_STEP
+        larger, largest = (self.derive.complex_steps(self.tensor, [direction], no_progress, factor) for factor in factors)
+        scatter = SCATTER * abs(largest.derivative[0, 0] - larger.derivative[0, 0])
+        found.derivative[0, k], found.uncertainty[0, k] = largest.derivative[0, 0], larger.uncertainty[0, 0] + scatter
 
     def repeat_complex_step(self, k: int, direction: Array) -> None:
         """Adds to the uncertainty of the complex step how far it scatters, with its step and with rounding inside the cost."""

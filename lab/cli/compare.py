@@ -65,6 +65,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--budget is for --pair")
     if options.quick and not options.pair:
         parser.error("--quick is for --pair")
+    if options.tolerance and not options.pair:
+        parser.error("--tolerance is for --pair")
     if options.pair:
         refuse_options_of_networks(parser, options)
     elif options.hidden is None and not options.networks and not options.batch_norm and not options.loss:

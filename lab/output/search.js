@@ -2,7 +2,6 @@
 
 const run = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const dash = "\u2013";
 const percent = (share) => (share === null ? dash : (100 * share).toFixed(2));
 
 const rows = run.candidates.map((candidate, position) => ({ candidate, position, remark: run.remarks[position] }));

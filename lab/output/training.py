@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from gradcheck.report.rows import SHORT
 from gradcheck.report.sentences import scientific
-from gradcheck.report.tables import SHORT, table_with, verified, worst_error
+from gradcheck.report.tables import table_with, verified, worst_error
 from gradcheck.result import NetworkResult
 from lab.training.loop import Row
 

@@ -1,0 +1,125 @@
+"""A pair beside its parameters, and at its ties taken together: what is right at one point may be wrong in use.
+
+A factor that is 1 or a term that is 0 at the parameters hides what the gradient leaves out. So every entry is moved, and the
+claimed gradient there compared along random directions. At a tie each entry may be right by itself, and all of them together
+not: a maximum that gives all of it to both of two equal numbers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gradcheck.arrays import Array, Arrays
+from gradcheck.derivations.differences import Differences, Slope
+from gradcheck.derivations.estimate import EPS
+from gradcheck.faults import gradient_or_nan
+from gradcheck.rounding.draws import DRAWS, SAFETY
+from gradcheck.subjects.pair import Calls
+from gradcheck.subjects.pair_oracles import COMPLEX_STEP, PairOracles
+
+# Each entry is moved by about so much of itself, up or down, and what is 0 by so much of its tensor's size.
+FAR = 0.1
+# Directions in each tensor.
+DIRECTIONS = 2
+
+Rounding = Callable[[Arrays], Mapping[str, Array]]
+
+
+class PairWalk:
+    """The pair of `calls`, with the oracles `derive`; `rounding_at(parameters)` is what rounding may change in its gradient."""
+
+    def __init__(self, calls: Calls, derive: PairOracles, rounding_at: Rounding, rng: np.random.Generator) -> None:
+        self.calls, self.derive, self.rounding_at, self.rng = calls, derive, rounding_at, rng
+
+    def beside(self, tolerance: Mapping[str, float]) -> list[str]:
+        """A sentence where the claimed gradient is wrong at a point beside the parameters, by more than a `tolerance`."""
+        there = {k: self.moved(k, a) for k, a in self.calls.parameters.items()}
+        base = self.derive.cost.or_nan(there)
+        try:
+            found = self.calls.claimed(there, self.calls.dtype)
+        except Exception:  # it may be for these parameters alone
+            return []
+        claimed = {k: gradient_or_nan(found, k, a.shape) for k, a in there.items()}
+        if not np.isfinite(base) or not all(np.isfinite(each).all() for each in claimed.values()):
+            return []
+        wrong = [
+            k
+            for k in there
+            if not has_few_digits(claimed[k]) and self.is_wrong(there, base, k, claimed[k], tolerance.get(k, 0.0))
+        ]
+        return [sentence_on(wrong)] if wrong else []
+
+    def moved(self, tensor: str, array: Array) -> Array:
+        """The array with each entry moved by a random share of itself, so that no two that are equal stay so."""
+        shares = FAR * self.rng.uniform(0.5, 1.5, array.shape) * self.rng.choice([-1.0, 1.0], array.shape)
+        found = array + shares * np.where(array == 0, self.derive.cost.size(tensor), array)
+        return found.astype(self.calls.dtype).astype(float)
+
+    def is_wrong(self, there: Arrays, base: float, tensor: str, claimed: Array, tolerance: float) -> bool:
+        """Whether the gradient of a tensor at `there` is refuted along each of a few random directions."""
+        for _ in range(DIRECTIONS):
+            direction = self.rng.choice([-1.0, 1.0], claimed.shape)
+            along = float((claimed * direction).sum())
+            derivative, uncertainty = self.derivative(there, base, tensor, direction)
+            uncertainty += tolerance * float(np.abs(claimed).max()) * claimed.size
+            if not abs(along - derivative) > uncertainty + SAFETY * EPS * float(np.abs(claimed).sum()):
+                return False
+            rounding = self.rounding_at(there)[tensor]
+            if not abs(along - derivative) > uncertainty + float(np.sqrt((rounding**2).sum())):
+                return False
+        return True
+
+    def derivative(self, there: Arrays, base: float, tensor: str, direction: Array) -> tuple[float, float]:
+        """The derivative at `there` along a direction in one tensor, and its uncertainty."""
+        size = self.derive.cost.size(tensor)
+        if not self.derive.takes_complex:
+            slope = self.careful(there, base, {tensor: direction}, size)
+            return slope.derivative, slope.uncertainty
+        h = COMPLEX_STEP * size
+        moved = {k: a + 1j * h * direction if k == tensor else a.astype(complex) for k, a in there.items()}
+        derivative = float(np.imag(self.derive.cost.or_nan(moved))) / h
+        draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / h for _ in range(DRAWS)]
+        return derivative, SAFETY * float(np.abs(np.subtract(draws, derivative)).max())
+
+    def careful(self, there: Arrays, base: float, directions: Mapping[str, Array], size: float) -> Slope:
+        """The slope at `there` along directions in some tensors at once, by a sweep of differences."""
+        noise = max(self.derive.cost.noise, EPS * abs(base))
+
+        def J(step: float) -> float:
+            return self.derive.cost.or_nan({k: a + step * directions[k] if k in directions else a for k, a in there.items()})
+
+        return Differences(base, noise, self.derive.rounding_inside).careful(J, size)
+
+    def ties_together(self, tied: Mapping[str, Array], claimed: Arrays, rounding: Mapping[str, Array]) -> list[str]:
+        """A sentence where the entries at ties, `tied` by tensor, are wrong when all of them move together."""
+        directions = {k: where.astype(float) for k, where in tied.items() if where.any()}
+        if sum(int(where.sum()) for where in tied.values()) < 2:
+            return []
+        size = min(self.derive.cost.size(k) for k in directions)
+        slope = self.careful(self.calls.parameters, self.derive.cost.base, directions, size)
+        along = sum(float((claimed[k] * direction).sum()) for k, direction in directions.items())
+        allowed = np.sqrt(sum(float((rounding[k] ** 2 * direction).sum()) for k, direction in directions.items()))
+        low, high = (slope.left, slope.right) if np.isfinite(slope.left) else (slope.derivative,) * 2
+        slack = allowed + (slope.slack if np.isfinite(slope.slack) else slope.uncertainty)
+        if not np.isfinite([along, low, high, slack]).all() or min(low, high) - slack <= along <= max(low, high) + slack:
+            return []
+        return [
+            f"TIED ENTRIES: each is right by itself, but where all {sum(map(np.count_nonzero, tied.values())):,} of them in "
+            f"{' and '.join(directions)} move together the cost has the slope {low:.6g}, and the gradient says {along:.6g}: "
+            "it gives a tie more or less than its whole share"
+        ]
+
+
+def has_few_digits(gradient: Array) -> bool:
+    """Whether all its numbers are those of float16 or bfloat16, whose rounding nothing here has measured."""
+    with np.errstate(over="ignore"):
+        in_float16 = gradient.astype(np.float16).astype(float)
+    in_bfloat16 = (gradient.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32).astype(float)
+    return bool((in_float16 == gradient).all() or (in_bfloat16 == gradient).all())
+
+
+def sentence_on(wrong: Sequence[str]) -> str:
+    return (
+        f"the gradient of {' and '.join(wrong)} is wrong beside the parameters: where each entry is moved by about a tenth of "
+        "itself the cost has another slope, so that something which is 1 or 0 at the parameters hides it"
+    )

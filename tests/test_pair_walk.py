@@ -1,0 +1,101 @@
+"""What is right at the parameters alone, or at each entry of a tie alone: beside them, and where the entries move together."""
+
+import numpy as np
+import pytest
+import torch
+
+from gradcheck import check
+
+rng = np.random.default_rng(0)
+X, D = rng.standard_normal((6, 4)), rng.standard_normal((6, 4))
+BESIDE = "is wrong beside the parameters"
+TOGETHER = "TIED ENTRIES: each is right by itself"
+
+
+def scaled(p):
+    return (D * np.tanh(p["x"] * p["gamma"])).sum()
+
+
+def of_scaled(p, factor):
+    slope = D * (1 - np.tanh(p["x"] * p["gamma"]) ** 2)
+    return {"x": slope * factor, "gamma": (slope * p["x"]).sum(axis=0)}
+
+
+def shifted(p):
+    return (D * (p["x"] + p["b"]) ** 2).sum()
+
+
+def of_shifted(p, b):
+    return {"x": 2 * D * (p["x"] + b), "b": (2 * D * (p["x"] + b)).sum(axis=0)}
+
+
+AT_ONE_POINT = {
+    "gamma is 1": ({"x": X, "gamma": np.ones(4)}, scaled, lambda p: of_scaled(p, 1.0), lambda p: of_scaled(p, p["gamma"])),
+    "b is 0": ({"x": X, "b": np.zeros(4)}, shifted, lambda p: of_shifted(p, 0.0), lambda p: of_shifted(p, p["b"])),
+}
+
+
+@pytest.mark.parametrize("name", AT_ONE_POINT)
+@pytest.mark.parametrize("part", [np.asarray, np.real], ids=["complex step", "differences"])
+def test_what_a_one_or_a_zero_hides(name, part):
+    parameters, cost, wrong, right = AT_ONE_POINT[name]
+
+    def real_cost(p):
+        return cost({key: part(array) for key, array in p.items()})
+
+    result = check(parameters, real_cost, wrong)
+    assert result.verdict == "fail"
+    assert len(result.faults) == 1
+    assert BESIDE in result.faults[0]
+    assert all(row["verdict"] == "pass" for row in result.tensors)
+    assert check(parameters, real_cost, right).verdict == "pass"
+
+
+def test_a_tolerance_holds_beside_the_parameters_too():
+    def solved(p):
+        return {"w": np.cos(p["w"]) * (1 + 1e-7 * (p["w"] != 0.5))}
+
+    w = {"w": np.full(3, 0.5)}
+    assert check(w, lambda p: np.sin(p["w"]).sum(), solved).verdict == "fail"
+    assert check(w, lambda p: np.sin(p["w"]).sum(), solved, tolerance={"w": 1e-6}).verdict == "pass"
+
+
+def test_a_cost_that_is_for_these_parameters_alone_is_not_accused():
+    def picky(p):
+        if (np.abs(np.asarray(p["w"], complex).real - 1) > 0.02).any():
+            raise ValueError("only near 1")
+        return {"w": 2 * p["w"]}
+
+    assert check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), picky).verdict == "pass"
+
+
+EQUAL = np.array([1.0, 2.0, 3.0])
+
+
+def larger(p):
+    return np.maximum(p["a"], p["b"]).sum()
+
+
+@pytest.mark.parametrize(("share", "is_said"), [(1.0, True), (0.5, False), (0.0, True)])
+def test_two_tied_tensors_share_what_a_maximum_passes_on(share, is_said):
+    def gradients(p):
+        tied = share * (p["a"] == p["b"])
+        return {"a": (p["a"] > p["b"]) + tied, "b": (p["b"] > p["a"]) + tied}
+
+    result = check({"a": EQUAL, "b": EQUAL.copy()}, larger, gradients)
+    assert result.verdict == "pass"
+    assert any(note.startswith(TOGETHER) for note in result.notes) == is_said
+
+
+def test_two_tied_entries_of_a_tensor():
+    x = torch.tensor([[2.0, 2.0, 1.0], [0.0, 3.0, 3.0]], dtype=torch.float64)
+
+    def masked(p):
+        return {"x": (p["x"] == p["x"].amax(1, keepdim=True)).double()}
+
+    def first_of_them(p):
+        return {"x": torch.nn.functional.one_hot(p["x"].argmax(1), 3).double()}
+
+    found = [check({"x": x}, lambda p: p["x"].amax(1).sum(), each) for each in (masked, first_of_them)]
+    assert [result.verdict for result in found] == ["pass", "pass"]
+    assert [any(note.startswith(TOGETHER) for note in result.notes) for result in found] == [True, False]
