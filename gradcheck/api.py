@@ -1,21 +1,25 @@
 """What `import gradcheck` offers: the check of a pair, as a function and as an assertion for tests."""
 
 import inspect
+import math
 import os
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradcheck.errors import UserError
+from gradcheck.errors import OutOfTime, UserError
 from gradcheck.examine import examine_subject
 from gradcheck.report.sentences import asked_for, failures
 from gradcheck.result import CheckResult
 from gradcheck.subject import ORACLES, Advance, Subject, no_progress
-from gradcheck.subjects.black_box import BUDGET, PairSubject
-from gradcheck.subjects.first_calls import first_answers
+from gradcheck.subjects.black_box import FIRST_SHARE, PairSubject
+from gradcheck.subjects.first_calls import Examination, first_answers
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.pair_checks import check_tolerance
+from gradcheck.subjects.plan import BUDGET, Announce, Plan, no_announcement
+from gradcheck.subjects.quick import Quick
 from gradcheck.subjects.relu_network import LayeredSubject, Layers
 from gradcheck.torch_if_there import torch_is_installed
 
@@ -32,7 +36,9 @@ def check(
     oracles: Sequence[str] = ORACLES,
     seed: int = 0,
     budget: float = BUDGET,
+    quick: bool = False,
     advance: Advance = no_progress,
+    announce: Announce = no_announcement,
     pictures: bool = False,
 ) -> CheckResult:
     """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`, at every entry.
@@ -49,8 +55,11 @@ def check(
         name: what the result is called.
         oracles: which derivations to ask, some of `ORACLES`.
         seed: draws samples and random directions.
-        budget: seconds that the oracles may take before entries are sampled; with `layers` every entry is looked at.
+        budget: seconds for the whole check. What does not fit is left out, and said: entries are sampled; where not even that
+            fits, the check is a quick one. With `layers` every entry is looked at.
+        quick: compares the claim along two random directions over all entries of all tensors together, by 10 calls of cost.
         advance: called with the number of entries that one oracle has done since the last call.
+        announce: called with a sentence on what one call took and what the check will do, if that takes long.
         pictures: fills those of the result, for the page.
 
     Returns:
@@ -79,7 +88,9 @@ def check(
         oracles=oracles,
         seed=seed,
         budget=budget,
+        quick=quick,
         advance=advance,
+        announce=announce,
         pictures=pictures,
     )
 
@@ -92,7 +103,9 @@ def check_pair(
     oracles: Sequence[str] = ORACLES,
     seed: int = 0,
     budget: float = BUDGET,
+    quick: bool = False,
     advance: Advance = no_progress,
+    announce: Announce = no_announcement,
     pictures: bool = False,
 ) -> CheckResult:
     """As `check`, of a Pair, as `load_pair` and `of_function` make them.
@@ -113,7 +126,27 @@ def check_pair(
     asked = {} if tolerance is None else tolerance
     check_tolerance(asked, list(pair.parameters))
     with calls.all_put_back():
-        return examine_subject(subject_of(name, calls, seed, budget), oracles, advance, seed, pictures, asked)
+        beginning = Examination(calls)
+        beginning.begin()
+        plan = plan_of(calls, budget, quick)
+        if plan.takes_long:
+            announce(plan.sentence())
+        if not quick and (pair.layers is not None or not plan.quick):
+            try:
+                if pair.layers is None:
+                    calls.deadline = calls.started + FIRST_SHARE * budget
+                calls.first = beginning.after_further_calls()
+                return examine_subject(subject_of(name, calls, seed, budget), oracles, advance, seed, pictures, asked)
+            except OutOfTime:
+                calls.deadline = math.inf
+        return Quick(calls, plan_of(calls, budget, quick), beginning.shown(), seed, asked).check(name, calls.started + budget)
+
+
+def plan_of(calls: Calls, budget: float, quick: bool) -> Plan:
+    """What is done in what is left of the budget."""
+    cost, gradients = (calls.seconds_of(function) for function in (calls.pair.cost, calls.pair.gradients))
+    left = calls.started + budget - time.perf_counter()
+    return Plan(cost, gradients, tuple(array.size for array in calls.parameters.values()), left, quick)
 
 
 def subject_of(name: str, calls: Calls, seed: int, budget: float) -> Subject:

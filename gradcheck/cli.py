@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,8 +16,8 @@ from gradcheck.command import EXIT_CODES, Parser, positive, progress_bar, run, w
 from gradcheck.report.files import check_writable, standard_output_to_stderr, write_bytes, write_json
 from gradcheck.result import CheckResult, RunResult
 from gradcheck.subject import ORACLES, Advance
-from gradcheck.subjects.black_box import BUDGET
 from gradcheck.subjects.pair_file import load_pair_and_tolerance, naming
+from gradcheck.subjects.plan import BUDGET
 from gradcheck.verdict import overall
 
 DESCRIPTION = "Compare a claimed gradient with independent derivations of it, at every entry, and name the bug."
@@ -27,6 +28,7 @@ examples:
   gradcheck mine.py --json - | jq .verdict
   gradcheck mine.py --tolerance x=1e-6     x comes from a solver that is no better than that; the verdict says so
   gradcheck mine.py --oracles complex-step,central-difference --budget 60
+  gradcheck simulator.py --quick           10 calls of a cost that takes long, along two random directions
 
 exit codes: 0 every entry verified, 1 an entry is wrong, 3 none wrong but some undecided, 2 could not run
 """
@@ -55,8 +57,9 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     """--oracles, --budget, --tolerance, --html and --json."""
     parser.add_argument("--oracles", type=oracles, default=ORACLES, metavar="NAME,...", help=f"{','.join(ORACLES)} (all)")
     parser.add_argument(
-        "--budget", type=positive, metavar="S", help=f"seconds for a pair before its entries are sampled ({BUDGET:g})"
+        "--budget", type=positive, metavar="S", help=f"seconds for a pair; what does not fit is left out, and said ({BUDGET:g})"
     )
+    parser.add_argument("--quick", action="store_true", help="a pair by 10 calls of its cost, along two random directions")
     parser.add_argument(
         "--tolerance",
         type=tolerance,
@@ -119,11 +122,18 @@ def pair_check(path: str, options: argparse.Namespace) -> PlannedCheck:
                 oracles=options.oracles,
                 seed=options.seed,
                 budget=options.budget or BUDGET,
+                quick=options.quick,
                 advance=advance,
+                announce=partial(announce, name),
                 pictures=bool(options.html),
             )
 
     return PlannedCheck(name, None, check_one)
+
+
+def announce(name: str, sentence: str) -> None:
+    """What a check is about to do, on stderr, where it takes time."""
+    print(f"{name}: {sentence}", file=sys.stderr)
 
 
 def run_checks(checks: Sequence[PlannedCheck], options: argparse.Namespace, command: str, heading: str = "") -> int:

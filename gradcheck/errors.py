@@ -20,6 +20,10 @@ class UserError(ReportedError, ValueError):
     exit_code = 2
 
 
+class OutOfTime(BaseException):
+    """The budget of a check is used up: raised in the place of a further call, past whatever catches exceptions of the call."""
+
+
 def one_line(error: BaseException) -> str:
     """What an exception says, on one line; its class where it says nothing."""
     try:

@@ -1,5 +1,6 @@
 """One tensor of a subject: what the oracles say at its entries, compared with what is claimed; its row of the result."""
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, OneSided, largest_known
 from gradcheck.derivations.taylor import taylor_test, unit_directions
 from gradcheck.derivations.truth import Truth, truth_of
+from gradcheck.errors import OutOfTime
 from gradcheck.report.sentences import alone_note, tolerance_note
 from gradcheck.result import Comparison, DirectionEntry, Directions, Taylor, TensorRow, Tie, finite_or_none
 from gradcheck.subject import Case, Subject
@@ -214,7 +216,10 @@ class TensorCheck:
         )
         # Beyond ten times what all entries may be off together, the slope is 1.9.
         uncertainty = uncertainty + 10 * np.sqrt(claimed.size) * self.tolerated[-1]
-        found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
+        try:
+            found = taylor_test(claimed, uncertainty, directions, costs_along, rounding)
+        except OutOfTime:
+            return {"verdict": "inconclusive", "reason": "the time was over before it", "steps": [], "directions": []}
         if found["verdict"] == "fail" and (why := self._why_no_failure(row, directions)):
             found["verdict"], found["reason"] = "inconclusive", why
         return found
@@ -243,8 +248,10 @@ class TensorCheck:
         index = next((each for each in shown if each is not None), verdict.index_of(self.entries[0], self.shape))
         entry = int(np.ravel_multi_index(index, self.shape)) if index else 0
         exact = float(self.best[-1][np.searchsorted(self.entries, entry)])
-        sweep = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
-        return {"errors": errors.reshape(self.shape), "sweep": sweep}
+        drawn: dict[str, Any] = {"errors": errors.reshape(self.shape), "sweep": None}
+        with contextlib.suppress(OutOfTime):
+            drawn["sweep"] = {"index": index, **self.subject.sweep(self.tensor, entry, exact)}
+        return drawn
 
     def truth(self) -> Truth | None:
         """What is known of the right gradient; None where no oracle was asked."""

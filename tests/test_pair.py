@@ -292,7 +292,7 @@ def doubled(p):
 
 
 def sampled(cost, gradients=doubled, seed=0, **options):
-    return check(BIG, slowly(5e-4, COSTS[cost]), gradients, seed=seed, budget=0.1, **options)
+    return check(BIG, slowly(1e-4, COSTS[cost]), gradients, seed=seed, budget=0.6, **options)
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -310,7 +310,7 @@ def test_a_slow_cost_is_sampled_and_says_how_much(cost):
 
 @pytest.mark.parametrize("cost", COSTS)
 def test_an_error_outside_the_sample_shows_along_the_directions(cost):
-    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(5e-4, COSTS[cost]), doubled)), budget=0.1).sample.entries["w"]
+    chosen = PairSubject("pair", Calls(Pair(BIG, slowly(1e-4, COSTS[cost]), doubled)), budget=0.6).sample.entries["w"]
     outside = np.setdiff1d(np.arange(3000), np.arange(3000)[chosen])[1000]
     result = sampled(cost, scaled(doubled, 1.01, np.unravel_index(outside, (60, 50))))
     assert result.verdict == "fail"

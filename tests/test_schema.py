@@ -63,7 +63,7 @@ def test_what_is_written_of_a_sample_obeys_the_schema(closed, tmp_path, capsys):
     source = "import numpy as np\nparameters = {'w': np.ones(5000)}\n"
     source += "def cost(p): return float((p['w'] ** 2).sum())\ndef gradients(p): return {'w': 2.1 * p['w']}\n"
     (tmp_path / "mine.py").write_text(source)
-    _, out, _ = call(cli.main, capsys, tmp_path / "mine.py", "--json", "-", "--budget", "0.02")
+    _, out, _ = call(cli.main, capsys, tmp_path / "mine.py", "--json", "-", "--budget", "1")
     result = json.loads(out)
     assert result["networks"][0]["tensors"][0]["directions"]["entry"]
     closed.validate(result)

@@ -48,6 +48,12 @@ def exactly(derivative: Array) -> Estimate:
     return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
 
 
+def at_places(found: Estimate, where: Array) -> Estimate:
+    """The Estimate of some of its entries."""
+    tie = None if found.tie is None else OneSided(*(side[:, where] for side in found.tie))
+    return Estimate(found.derivative[:, where], found.uncertainty[:, where], found.crossed[where], tie)
+
+
 def largest_known(found: Estimate) -> Array:
     """The largest derivative of each case that is known not to be 0, (cases, 1)."""
     known = np.isfinite(found.derivative) & (np.abs(found.derivative) > found.uncertainty)

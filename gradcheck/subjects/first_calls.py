@@ -60,20 +60,32 @@ class Examination:
         self.notes: list[str] = []
         self.spread: dict[str, Array] = {}
 
-    def result(self) -> FirstCalls:
+    def begin(self) -> None:
+        """Two calls of cost and one of gradients."""
         self.cost = repeats.of_cost(self.calls, self.first_cost())
-        cost = float(self.cost.first["cost"])
         self.look_at_cost()
-        gradients = self.first_gradients()
-        if gradients and not (wrong := list(misshapen(gradients, self.calls.parameters))):
-            self.gradients = repeats.of_gradients(self.calls, gradients)
+        self.answer = self.first_gradients()
+        if self.answer is not None:
+            self.faults += misshapen(self.answer, self.calls.parameters)
+
+    def result(self) -> FirstCalls:
+        """What these calls show, and further ones."""
+        self.begin()
+        return self.after_further_calls()
+
+    def after_further_calls(self) -> FirstCalls:
+        """What the calls of `begin` show, and further ones."""
+        if self.answer and not list(misshapen(self.answer, self.calls.parameters)):
+            self.gradients = repeats.of_gradients(self.calls, self.answer)
             self.look_at_gradients()
             self.look_at_reference()
-        elif gradients is not None:
-            self.faults += wrong if gradients else misshapen({}, self.calls.parameters)
-        if changed := [name for name in self.calls.parameters if name in self.calls.changed_by_gradients]:
-            self.faults.append(changes_in_place("gradients", changed))
-        return FirstCalls(cost, gradients or {}, self.faults, self.notes, self.spread)
+        return self.shown()
+
+    def shown(self) -> FirstCalls:
+        """What the calls so far show."""
+        changed = [name for name in self.calls.parameters if name in self.calls.changed_by_gradients]
+        faults = [*self.faults, *([changes_in_place("gradients", changed)] if changed else [])]
+        return FirstCalls(float(self.cost.first["cost"]), self.answer or {}, faults, self.notes, self.spread)
 
     # Cost.
 

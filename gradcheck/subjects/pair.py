@@ -5,13 +5,15 @@
 
 import contextlib
 import inspect
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.errors import UserError
+from gradcheck.errors import OutOfTime, UserError
 from gradcheck.faults import describe_error, kind_of, numbers
 from gradcheck.guard import Setter, bits, generators, torch_generators
 from gradcheck.rounding.draws import UNIT
@@ -60,8 +62,8 @@ class Calls:
 
     Every call sees the random generators, and the buffers of modules, as they are when this is made, and leaves them so; of
     what functions reach, the places of `kept` are put back as well. `after_cost` says that cost has to be called just before
-    gradients. `first` is what the first calls show, once they were made. Raises UserError where something of the pair is of the
-    wrong type.
+    gradients. `first` is what the first calls show, once they were made. After `deadline`, a time of `perf_counter`, a call
+    raises OutOfTime; the check began at `started`. Raises UserError where something of the pair is of the wrong type.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -80,6 +82,8 @@ class Calls:
         self.after_cost = False
         self.kept: list[tuple[Snapshot, list[Place]]] = []
         self.first: FirstCalls | None = None
+        self.started, self.deadline = time.perf_counter(), math.inf
+        self.shortest: dict[int, float] = {}  # seconds of a call, by the id of the function
 
     def snapshot(self) -> Snapshot:
         """All that a call may change and keep: the parameters as they were given, data of layers, what functions reach."""
@@ -199,13 +203,16 @@ class Calls:
         return torch.tensor(array, device=device, dtype=getattr(torch, dtype) if dtype else None)
 
     def called(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        again = dict(argument)
+        again, before = dict(argument), time.perf_counter()
+        if before > self.deadline:
+            raise OutOfTime
         try:
             with self.same_draws():
                 value = function(argument)
         except SystemExit as stop:
             raise RuntimeError("it exits instead of returning").with_traceback(stop.__traceback__) from stop
         finally:
+            self.shortest[id(function)] = min(time.perf_counter() - before, self.seconds_of(function))
             drew = self.in_torch and not self.draws and self.drew()
             for state, put_back in self.states.values():
                 put_back(state)
@@ -220,6 +227,20 @@ class Calls:
         else:
             return value
         return self.called(function, again)
+
+    def seconds_of(self, function: Callable[[Any], Any]) -> float:
+        """What the quickest call of a function of the pair took: the first may import and compile."""
+        return self.shortest.get(id(function), math.inf)
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Inside, calls have to come within so many seconds, and before the deadline."""
+        before = self.deadline
+        self.deadline = min(before, time.perf_counter() + seconds)
+        try:
+            yield
+        finally:
+            self.deadline = before
 
     def drew(self) -> bool:
         """Whether PyTorch's generators are no longer as they were."""

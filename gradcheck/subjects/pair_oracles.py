@@ -152,7 +152,9 @@ class PairOracles:
 
     def estimate_of(self, tensor: str, slopes: Iterable[Slope]) -> Estimate:
         """The Estimate of the slopes along some directions in a tensor."""
-        derivative, uncertainty, crossed, left, right, slack = np.array(list(slopes)).T[:, None, :]  # each (1, directions)
+        derivative, uncertainty, crossed, left, right, slack = (
+            np.array(list(slopes)).reshape(-1, 6).T[:, None, :]
+        )  # each (1, directions)
         if crossed.any():
             self.kinked.add(tensor)
         tie = OneSided(left, right, slack) if np.isfinite(left).any() else None

@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, OneSided
+from gradcheck.errors import OutOfTime
 from gradcheck.rounding.draws import DRAWS, SAFETY
 from gradcheck.subject import no_progress
 from gradcheck.subjects.pair_oracles import PairOracles
@@ -58,20 +59,35 @@ class SecondLook:
     def look(self) -> dict[str, Estimate]:
         """The estimates after a second look at the entries that are in doubt."""
         in_a_row = 0
-        for k in self.in_doubt():
-            direction = self.directions[k]
-            if self.is_lost(k):
-                self.enlarge_complex_step(k, direction)
-            if self.is_off("complex-step", k):
-                self.repeat_complex_step(k, direction)
-            if self.is_off("central-difference", k) or self.is_coarse(k):
-                self.repeat_differences(k, direction)
-            self.set_aside_what_is_refuted(k)
+        doubtful = self.in_doubt()
+        for place, k in enumerate(doubtful):
+            try:
+                self.repeat(k, self.directions[k])
+            except OutOfTime:
+                self.leave_undecided(doubtful[place:])
+                break
             in_a_row = in_a_row + 1 if self.stays_wrong(k) else 0
             if in_a_row == SOON:
                 break
         self.allow_for_scatter()
         return {oracle: without_empty_tie(found) for oracle, found in self.found.items()}
+
+    def repeat(self, k: int, direction: Array) -> None:
+        """The second look at one of them."""
+        if self.is_lost(k):
+            self.enlarge_complex_step(k, direction)
+        if self.is_off("complex-step", k):
+            self.repeat_complex_step(k, direction)
+        if self.is_off("central-difference", k) or self.is_coarse(k):
+            self.repeat_differences(k, direction)
+        self.set_aside_what_is_refuted(k)
+
+    def leave_undecided(self, places: list[int]) -> None:
+        """Where an oracle stands against the claim and there is no time for a second look, none of them decides."""
+        for k in places:
+            if any(self.is_off(oracle, k) for oracle in self.found):
+                for found in self.found.values():
+                    found.uncertainty[0, k] = np.inf
 
     def in_doubt(self) -> list[int]:
         """The places of the entries to look at, those with the smallest errors first: they are most likely to be rounding."""

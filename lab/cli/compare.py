@@ -63,6 +63,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check_outputs(parser, options)
     if options.budget is not None and not options.pair:
         parser.error("--budget is for --pair")
+    if options.quick and not options.pair:
+        parser.error("--quick is for --pair")
     if options.tolerance and not options.pair:
         parser.error("--tolerance is for --pair")
     if options.pair:
