@@ -63,7 +63,8 @@ def test_a_quick_check_takes_ten_calls_and_says_what_it_saw():
     assert "2 random directions over all entries of all tensors together" in result.notes[0]
     assert "an error in single entries may hide" in result.notes[0]
     limit = re.search(r"error of the whole gradient of (\S+) of its size", result.sensitivity)
-    assert limit and 0 < float(limit[1]) < 1e-2
+    assert limit
+    assert 0 < float(limit[1]) < 1e-2
     assert [row["checked"] for row in result.tensors] == [0, 0]
 
 
@@ -172,7 +173,9 @@ def test_no_call_comes_after_the_deadline():
 def test_the_first_line_says_what_a_call_took_and_what_is_done():
     said = []
     Counted(0.02).check(budget=0.5, announce=said.append)
-    words = r"one call takes 2\d ms: \d random directions over all entries .*, in about \d+ ms; all entries would take about \d+ s"
+    words = (
+        r"one call takes 2\d ms: \d random directions over all entries .*, in about \d+ ms; all entries would take about \d+ s"
+    )
     assert len(said) == 1
     assert re.fullmatch(words, said[0])
     said.clear()
@@ -181,7 +184,8 @@ def test_the_first_line_says_what_a_call_took_and_what_is_done():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(3.04, "3 s"), (0.00521, "5.2 ms"), (90, "1.5 min"), (14400, "4 h"), (300000, "3.5 days"), (0, "0 ms")]
+    ("seconds", "words"),
+    [(3.04, "3 s"), (0.00521, "5.2 ms"), (90, "1.5 min"), (14400, "4 h"), (300000, "3.5 days"), (0, "0 ms")],
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
