@@ -1,6 +1,6 @@
 """What can be checked: the protocols of a subject and of a twin."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from gradcheck.arrays import Array
@@ -66,8 +66,11 @@ class Subject(Protocol):
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
         """What the oracles, by name, say at these entries, once those that stand against the claim were asked again."""
 
-    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
-        """Sentences on what is wrong beside the parameters, asked for where nothing is wrong at them; others go to `notes`."""
+    def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
+        """Sentences on what is wrong beside the parameters of the tensors that are `verified` at them; others go to `notes`.
+
+        It is asked for where nothing is wrong; `tolerance` is what is allowed beyond rounding, by tensor, relatively.
+        """
 
     def scale(self, tensor: str) -> float:
         """The size of a derivative by this tensor, were the cost to change by its own size where the tensor does."""

@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from gradcheck import check
 from gradcheck.report.page import LIMIT, NOT_CHECKED, NOT_FINITE, comparison_page, heat_map
 from lab.cli import compare
 from lab.output.reproduction_pages import reproduction_html
@@ -191,6 +192,34 @@ def test_wrong_tensors_are_open_on_top(show, results):
     assert f"[{worst['index'][0]}, {worst['index'][1]}]" in detail
     for value in (worst["claimed"], worst["reference"]):
         assert any(float(shown) == pytest.approx(value, rel=1e-15) for shown in texts(browser, ".value"))
+
+
+def test_a_tensor_that_fails_at_a_tie_alone_shows_the_tie_and_no_error(show):
+    claimed = {"w": np.array([1.5, 1.0]), "v": np.array([0.5, 1.0])}
+    points = {"w": np.array([0.0, 1.0]), "v": np.array([0.0, 1.0])}
+    result = check(points, lambda p: np.abs(p["w"].real).sum() + np.abs(p["v"].real).sum(), lambda p: claimed, pictures=True)
+    browser = show({"verdict": "fail", "seconds": 1.0, "networks": [result.as_json()]}, [result.pictures])
+    assert texts(browser, "td[data-label='Error / allowed']")[0] == "\N{EN DASH}"
+    details = browser.find_element(By.CSS_SELECTOR, ".detail").text
+    assert "exact tie, beyond the one-sided derivatives" in details
+    assert "[0]" in details
+    for button in browser.find_elements(By.CSS_SELECTOR, ".opener[aria-expanded=false]"):
+        button.click()
+    assert "exact tie, between the one-sided derivatives" in browser.find_element(By.ID, "table").text
+
+
+def test_a_tolerance_is_part_of_the_verdict(show):
+    result = check(
+        {"w": np.array([1.0, 2.0])},
+        lambda p: (p["w"] ** 2).sum(),
+        lambda p: {"w": 2 * p["w"] + 1e-7},
+        tolerance={"w": 1e-6},
+        pictures=True,
+    )
+    browser = show({"verdict": "pass", "seconds": 1.0, "networks": [result.as_json()]}, [result.pictures])
+    assert browser.find_element(By.TAG_NAME, "h1").text.endswith("with a tolerance of 1e-06 for w, which was asked for.")
+    wait_for(browser, ".opener").click()
+    assert "A tolerance of 1e-6 was asked for" in browser.find_element(By.CSS_SELECTOR, ".detail").text
 
 
 def test_sorts_by_click_and_by_keyboard(show, results):

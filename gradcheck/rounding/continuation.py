@@ -38,13 +38,21 @@ def arctan2(y: Array, x: Array) -> Array:
 
 
 def logaddexp(x: Array, y: Array) -> Array:
-    largest = np.maximum(np.real(x), np.real(y))
-    return largest + np.log(np.exp(x - largest) + np.exp(y - largest))
+    value = np.logaddexp(np.real(x), np.real(y))
+    return value + 1j * (np.exp(np.real(x) - value) * np.imag(x) + np.exp(np.real(y) - value) * np.imag(y))
 
 
 def cbrt(z: Array) -> Array:
     sign = np.sign(np.real(z))
     return sign * (sign * z) ** (1 / 3)
+
+
+def log1p(z: Array) -> Array:
+    return np.log1p(np.real(z)) + 1j * np.imag(z) / (1 + np.real(z))
+
+
+def expm1(z: Array) -> Array:
+    return np.expm1(np.real(z)) + 1j * np.imag(z) * np.exp(np.real(z))
 
 
 def expit(z: Array) -> Array:
@@ -61,6 +69,8 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "arctan2": arctan2,
     "logaddexp": logaddexp,
     "cbrt": cbrt,
+    "log1p": log1p,  # NumPy's own loses the real part where that is small
+    "expm1": expm1,
     "expit": expit,  # of scipy.special
 }
 UFUNCS |= {

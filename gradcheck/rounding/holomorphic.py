@@ -26,16 +26,16 @@ class HolomorphicArray(np.ndarray):
     ) -> Any:
         if out is not None:
             keywords["out"] = tuple(map(plain, out))
-        return holomorphic(call_ufunc(ufunc, method, tuple(map(plain, inputs)), keywords))
+        return as_holomorphic(call_ufunc(ufunc, method, tuple(map(plain, inputs)), keywords))
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        return holomorphic(call_function(function, with_plain_arrays(arguments), with_plain_arrays(keywords)))
+        return as_holomorphic(call_function(function, with_plain_arrays(arguments), with_plain_arrays(keywords)))
 
 
-def holomorphic(value: Any) -> Any:
+def as_holomorphic(value: Any) -> Any:
     """The same value, with its complex arrays as HolomorphicArrays."""
     if isinstance(value, list | tuple):
-        return rebuilt(value, [*map(holomorphic, value)])
+        return rebuilt(value, [*map(as_holomorphic, value)])
     if isinstance(value, np.ndarray | np.generic) and np.iscomplexobj(value):
         array: Array = np.asarray(value)
         return array.view(HolomorphicArray)

@@ -155,9 +155,18 @@ def sigmoid(z: Tensor) -> Tensor:
     return torch.where(z.real >= 0, torch.ones_like(z), exp) / (1 + exp)
 
 
+def log1p(z: Tensor) -> Tensor:
+    return torch.complex(torch.log1p(z.real), z.imag / (1 + z.real))
+
+
+def expm1(z: Tensor) -> Tensor:
+    return torch.complex(torch.expm1(z.real), z.imag * torch.exp(z.real))
+
+
 def logaddexp(x: Tensor, y: Tensor) -> Tensor:
-    largest = torch.maximum(x.real, y.real)
-    return largest + torch.log(torch.exp(x - largest) + torch.exp(y - largest))
+    x, y = x + 0j, y + 0j
+    value = torch.logaddexp(x.real, y.real)
+    return torch.complex(value, torch.exp(x.real - value) * x.imag + torch.exp(y.real - value) * y.imag)
 
 
 CONTINUED: dict[str, Callable[..., Any]] = {
@@ -184,6 +193,8 @@ CONTINUED: dict[str, Callable[..., Any]] = {
     "conj_physical": torch.clone,
     "sigmoid": sigmoid,
     "logaddexp": logaddexp,
+    "log1p": log1p,
+    "expm1": expm1,
     **{name: constant_in_pieces(getattr(torch, name)) for name in ("sign", "floor", "ceil", "round", "trunc", "floor_divide")},
     "sgn": constant_in_pieces(torch.sign),
     **{name: compared(getattr(torch, name)) for name in ("gt", "ge", "lt", "le", "eq", "ne")},

@@ -12,34 +12,48 @@ from gradcheck.rounding.torch_private import IN_PIECES, PRODUCTS, SUMS, Operator
 Tensor = torch.Tensor
 
 
-def rounding_uncertainty(evaluate: Callable[[dict[str, Array]], Arrays], inputs: Arrays, dtype: str) -> dict[str, Array]:
+def rounding_uncertainty(
+    evaluate: Callable[[dict[str, Array]], Arrays],
+    inputs: Arrays,
+    dtype: str,
+    saw_nothing: Callable[[], None] = lambda: None,
+) -> dict[str, Array]:
     """The uncertainty of each quantity that `evaluate(inputs)` returns, arrays by name, as arrays of their shapes.
 
     `evaluate` computes with PyTorch, in `dtype`, "float64" or "float32"; `inputs` are float64 arrays by name. Infinity says
-    that nothing is known: every run came by other branches, or a result was not finite.
+    that nothing is known: every run came by other branches, or a result was not finite. `saw_nothing()` is called where PyTorch
+    computes nothing.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator, results = torch.Generator().manual_seed(0), 0
 
     def run(inputs: dict[str, Array], unit: float, choices: Choices) -> Arrays:
-        with RoundingNoise(unit, generator, choices):
-            return evaluate(inputs)
+        nonlocal results
+        with RoundingNoise(unit, generator, choices) as noise:
+            values = evaluate(inputs)
+        results += noise.results
+        return values
 
-    return uncertainty_over_draws(run, inputs, dtype)
+    found = uncertainty_over_draws(run, inputs, dtype)
+    if not results:
+        saw_nothing()
+    return found
 
 
 class RoundingNoise(OperatorMode):
     """Changes every floating result inside it by one `unit`, relatively; with `unit` 0 it only takes note.
 
-    `generator` draws which way a result is rounded; `choices` are those of the run.
+    `generator` draws which way a result is rounded; `choices` are those of the run; `results` counts what was computed.
     """
 
     def __init__(self, unit: float, generator: torch.Generator, choices: Choices | None = None) -> None:
         super().__init__()
         self.unit, self.generator = unit, generator
         self.choices = choices or Choices()
+        self.results = 0
 
     def run(self, operator: Operator, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The result of the operator, rounded at random."""
+        self.results += 1
         if operator in IN_PIECES:
             with self:
                 return IN_PIECES[operator](*arguments, **keywords)

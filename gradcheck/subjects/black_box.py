@@ -7,7 +7,7 @@ was looked at.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,7 @@ class PairSubject:
         self.derive = PairOracles(calls, self.rng, self.notes)
         self.tied: dict[str, Array] = {}
         available = calls.has_reference, self.derive.takes_complex, True
-        if self.derive.cost.still:
+        if self.derive.still:
             names = " or ".join(self.parameters)
             self.notes.append(f"the cost does not depend on {names}: does it use the parameters that it is given?")
         self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
@@ -162,7 +162,7 @@ class PairSubject:
         return left * self.waiting[tensor] / sum(self.waiting.values())
 
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-        if self.derive.cost.still:
+        if self.derive.still:
             return {oracle: unknown(found) for oracle, found in estimates.items()}
         claimed, rounding = (np.ravel(each)[entries] for each in self.claimed_and_rounding[tensor])
         look = SecondLook(self.derive, tensor, Entries(self.derive, tensor, entries), claimed, rounding, estimates)
@@ -180,12 +180,12 @@ class PairSubject:
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found
 
-    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
+    def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         claimed, rounding = ({k: each[place] for k, each in self.claimed_and_rounding.items()} for place in (0, 1))
         walk = PairWalk(self.calls, self.derive, partial(rounding_of_pair, self.calls, [], [], self.scale), self.rng)
         try:
             self.notes += walk.ties_together(self.tied, claimed, rounding)
-            return walk.beside(tolerance)
+            return walk.beside(verified, tolerance)
         except OutOfTime:
             self.notes.append("OUT OF TIME: it was not looked at beside the parameters")
             return []
@@ -214,7 +214,7 @@ class PairSubject:
         except OutOfTime:
             return nothing_of(len(directions))
         found = SecondLook(self.derive, tensor, list(shaped), along, rounding_along, first).look()[oracle]
-        return unknown(found) if self.derive.cost.still else found
+        return unknown(found) if self.derive.still else found
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         derive = self.derive

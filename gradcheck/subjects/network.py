@@ -227,7 +227,7 @@ class NetworkSubject:
         """None is needed: differences know of every kink, and the chain of every rounding."""
         return estimates
 
-    def walk(self, tolerance: Mapping[str, float]) -> list[str]:
+    def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         """Who knows the twins takes them for a walk."""
         return []
 

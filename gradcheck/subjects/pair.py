@@ -17,7 +17,7 @@ from gradcheck.errors import OutOfTime, UserError
 from gradcheck.faults import describe_error, kind_of, numbers
 from gradcheck.guard import Setter, bits, generators, torch_generators
 from gradcheck.rounding.draws import UNIT
-from gradcheck.rounding.holomorphic import holomorphic
+from gradcheck.rounding.holomorphic import as_holomorphic
 from gradcheck.rounding.numpy_noise import Noise
 from gradcheck.subjects.pair_checks import a_number, check_parameter, check_types, numpy_of
 from gradcheck.subjects.reached import Attributes, Place, Snapshot, places_reached
@@ -110,7 +110,7 @@ class Calls:
         if not any(map(np.iscomplexobj, arrays.values())):
             return self.cost_of(self.like_given(arrays))
         if not self.in_torch:
-            return self.cost_of({name: holomorphic(array) for name, array in arrays.items()})
+            return self.cost_of({name: as_holomorphic(array) for name, array in arrays.items()})
         with self.complex_allowed():
             return self.cost_of(self.like_given(arrays))
 

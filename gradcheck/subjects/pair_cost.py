@@ -26,7 +26,8 @@ POINTS = 16
 
 
 class Cost:
-    """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error; `seconds` is what a call takes.
+    """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error, which is large where it changes
+    `in_steps`, as of float32; `seconds` is what a call takes.
 
     `still` says that it is the same wherever it was looked at; `scale` is by how much it changes where the parameters change by
     their own size, and at least its own size. What is not as it should be goes to `notes`.
@@ -41,14 +42,15 @@ class Cost:
         further = {distance: self.changes(distance, times=3) for distance in FAR}
         self.still = not any(change for changes in (closest, *further.values()) for change in changes)
         self.scale = max(abs(self.base), *(change for d in FAR[-2:] for change in further[d] if np.isfinite(change)), 0.0)
-        self.noise = self.rounding_error(closest, further)
+        self.noise, self.in_steps = self.rounding_error(closest, further)
 
     def changes(self, distance: float, times: int) -> list[float]:
         """By how much the cost changes at this distance in random directions."""
         return [abs(self.or_nan(self.near(distance)) - self.base) for _ in range(times)]
 
-    def rounding_error(self, closest: list[float], further: dict[float, list[float]]) -> float:
-        """The rounding error of the cost from its `changes` at a distance of one digit and `further`, by distance."""
+    def rounding_error(self, closest: list[float], further: dict[float, list[float]]) -> tuple[float, bool]:
+        """The rounding error of the cost from its `changes` at a distance of one digit and `further`, by distance; and whether
+        it changes in steps."""
         # What rounding is left in third differences at steps so small that of a smooth cost nothing else is.
         fine, middle, coarse = map(self.noise_on_a_line, (FINE, COARSE / 16, COARSE))
         noise = max([EPS * abs(self.base), *(change for change in (*closest, fine) if np.isfinite(change))])
@@ -56,9 +58,10 @@ class Cost:
         # Those of a cost in float32 are as large at any spacing; all else that third differences show grows with it.
         if middle > max(1000 * noise, coarse / 4) and not self.falls_gradually(middle, noise):
             steps = max(steps, middle)
-        if steps > 1000 * noise:
+        in_steps = steps > 1000 * noise
+        if in_steps:
             self.notes.append(f"A COST IN STEPS of about {steps:.0e}, as if in float32: differences see no less than that")
-        return max(noise, steps)
+        return max(noise, steps), in_steps
 
     def falls_gradually(self, largest: float, noise: float) -> bool:
         """Whether the cost changes by less and less at smaller spacings, where third differences are `largest` at a larger one:

@@ -35,7 +35,7 @@ class PairOracles:
     """Of the cost of `calls`. `rng` draws points and directions; what is not as it should be goes to `notes`.
 
     The complex step is tried when this is made, and not asked where `takes_complex` is false; `seconds` is what an entry takes.
-    `kinked` are the tensors along which a difference crossed a kink.
+    `kinked` are the tensors along which a difference crossed a kink; `still` says that nothing moves the cost at all.
     """
 
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
@@ -45,6 +45,7 @@ class PairOracles:
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
         self.seconds, self.takes_complex = 3 * self.cost.seconds, False
+        self.still = self.cost.still
         try:
             self.seconds += self._try_complex()
             self.takes_complex = True
@@ -76,6 +77,7 @@ class PairOracles:
                 direction = self.rng.standard_normal(array.shape)
                 started = time.perf_counter()
                 derivative, real = self._complex_step(tensor, direction)
+                self.still = self.still and derivative == 0  # it may move by less than a digit of the cost
                 seconds = time.perf_counter() - started
                 if not abs(real - self.cost.base) <= 100 * self.cost.noise:
                     raise UserError(f"cost returns {real:.6g} instead of {self.cost.base:.6g}")
@@ -103,7 +105,7 @@ class PairOracles:
 
         This is about derivatives that get lost altogether; a second look is taken at each entry that is in doubt.
         """
-        if self._agrees(tensor, direction, derivative):
+        if self.cost.in_steps or self._agrees(tensor, direction, derivative):
             return True
         # Along a direction the cost may round worse than by most entries.
         tried = map(partial(self.unit, tensor), self.rng.integers(direction.size, size=TRIED))
@@ -139,8 +141,11 @@ class PairOracles:
         """Central differences along directions, with the tensor's step, or a sweep of them where that is too rough."""
         slopes = []
         for direction in directions:
-            size = self.cost.size(tensor) / float(np.abs(direction).max())
-            slope = self.differences.slope(self.cost.along(tensor, direction), self.step(tensor, direction), size)
+            cost, size = self.cost.along(tensor, direction), self.size_of_steps(tensor, direction)
+            if size < self.cost.size(tensor) / float(np.abs(direction).max()):  # the tensor's step is not for it
+                slope = self.differences.careful(cost, size)
+            else:
+                slope = self.differences.slope(cost, self.step(tensor, direction), size)
             slopes.append(self._checked_tie(tensor, direction, slope))
             advance(1)
         return self.estimate_of(tensor, slopes)
@@ -157,15 +162,16 @@ class PairOracles:
 
     def carefully(self, tensor: str, direction: Array) -> Slope:
         """The slope along a direction by a sweep of differences, with more calls of the cost and more digits."""
-        cost, size = self.cost.along(tensor, direction), self.cost.size(tensor) / float(np.abs(direction).max())
-        own = self.scale(tensor, direction)
-        slope = self.differences.careful(cost, max(size, own))
-        if not FAR_SMALLER * size <= own <= size / FAR_SMALLER:
-            # Far larger steps than those of an entry's own scale may agree on what the cost is like from afar.
-            near = self.differences.careful(cost, min(size, own))
-            apart = abs(near.derivative - slope.derivative) > near.uncertainty + slope.uncertainty
-            slope = near if apart or near.uncertainty < slope.uncertainty else slope
+        slope = self.differences.careful(self.cost.along(tensor, direction), self.size_of_steps(tensor, direction))
         return self._checked_tie(tensor, direction, slope)
+
+    def size_of_steps(self, tensor: str, direction: Array) -> float:
+        """What steps along a direction begin at: the tensor's size, or where all that moves is far smaller, its own.
+
+        Steps that are far larger than an entry may agree on what the cost is like from afar.
+        """
+        size, own = self.cost.size(tensor) / float(np.abs(direction).max()), self.scale(tensor, direction)
+        return own if own < FAR_SMALLER * size else size
 
     def _checked_tie(self, tensor: str, direction: Array, slope: Slope) -> Slope:
         """The slope, without a tie where the complex step shows that the kink lies beside the parameters."""

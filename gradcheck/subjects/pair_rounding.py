@@ -9,6 +9,7 @@ from gradcheck.faults import describe_error
 from gradcheck.rounding.draws import SAFETY, UNIT
 from gradcheck.rounding.numpy_noise import rounding_uncertainty_of_numpy
 from gradcheck.subjects.pair import Calls
+from gradcheck.torch_if_there import imported_torch
 
 
 def rounding_of_pair(
@@ -40,6 +41,11 @@ def measured(
         alone: list[Exception | None] = []
         found = rounding_uncertainty_of_numpy(calls.claimed, inputs, dtype, alone.append)
         notes += [plain_arrays(error) for error in alone if error is not None]
+        if alone and imported_torch():  # the arrays may be on their way to PyTorch
+            from gradcheck.rounding.torch_noise import rounding_uncertainty
+
+            alone.clear()
+            found = rounding_uncertainty(lambda arrays: calls.claimed(arrays, dtype), inputs, dtype, lambda: alone.append(None))
         return {name: each + SAFETY * UNIT[dtype] * scale(name) for name, each in found.items()} if alone else found
     from gradcheck.rounding.torch_noise import rounding_uncertainty
 

@@ -31,8 +31,8 @@ class PairWalk:
     def __init__(self, calls: Calls, derive: PairOracles, rounding_at: Rounding, rng: np.random.Generator) -> None:
         self.calls, self.derive, self.rounding_at, self.rng = calls, derive, rounding_at, rng
 
-    def beside(self, tolerance: Mapping[str, float]) -> list[str]:
-        """A sentence where the claimed gradient is wrong at a point beside the parameters, by more than a `tolerance`."""
+    def beside(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
+        """A sentence where the gradient of `verified` tensors is wrong beside the parameters, by more than a `tolerance`."""
         there = {k: self.moved(k, a) for k, a in self.calls.parameters.items()}
         base = self.derive.cost.or_nan(there)
         try:
@@ -44,7 +44,7 @@ class PairWalk:
             return []
         wrong = [
             k
-            for k in there
+            for k in verified
             if not has_few_digits(claimed[k]) and self.is_wrong(there, base, k, claimed[k], tolerance.get(k, 0.0))
         ]
         return [sentence_on(wrong)] if wrong else []
@@ -58,24 +58,28 @@ class PairWalk:
     def is_wrong(self, there: Arrays, base: float, tensor: str, claimed: Array, tolerance: float) -> bool:
         """Whether the gradient of a tensor at `there` is refuted along each of a few random directions."""
         for _ in range(DIRECTIONS):
-            direction = self.rng.choice([-1.0, 1.0], claimed.shape)
+            # As far in each entry as it is large: their scales may differ.
+            own = np.where(there[tensor] == 0, self.derive.cost.size(tensor), there[tensor])
+            direction = own * self.rng.choice([-1.0, 1.0], claimed.shape)
             along = float((claimed * direction).sum())
             derivative, uncertainty = self.derivative(there, base, tensor, direction)
-            uncertainty += tolerance * float(np.abs(claimed).max()) * claimed.size
-            if not abs(along - derivative) > uncertainty + SAFETY * EPS * float(np.abs(claimed).sum()):
+            uncertainty += tolerance * float(np.abs(claimed).max() * np.abs(direction).sum())
+            if not abs(along - derivative) > uncertainty + SAFETY * EPS * float(np.abs(claimed * direction).sum()):
                 return False
             rounding = self.rounding_at(there)[tensor]
-            if not abs(along - derivative) > uncertainty + float(np.sqrt((rounding**2).sum())):
+            allowed = float(np.sqrt(((rounding * direction) ** 2).sum()))
+            slope = self.careful(there, base, {tensor: direction}, size=1.0)
+            by_differences = abs(along - slope.derivative) > uncertainty + slope.uncertainty + allowed
+            if not (by_differences and abs(along - derivative) > uncertainty + allowed):
                 return False
         return True
 
     def derivative(self, there: Arrays, base: float, tensor: str, direction: Array) -> tuple[float, float]:
-        """The derivative at `there` along a direction in one tensor, and its uncertainty."""
-        size = self.derive.cost.size(tensor)
+        """The derivative at `there` along a direction in one tensor, which is as long as the tensor, and its uncertainty."""
         if not self.derive.takes_complex:
-            slope = self.careful(there, base, {tensor: direction}, size)
+            slope = self.careful(there, base, {tensor: direction}, size=1.0)
             return slope.derivative, slope.uncertainty
-        h = COMPLEX_STEP * size
+        h = COMPLEX_STEP
         moved = {k: a + 1j * h * direction if k == tensor else a.astype(complex) for k, a in there.items()}
         derivative = float(np.imag(self.derive.cost.or_nan(moved))) / h
         draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / h for _ in range(DRAWS)]

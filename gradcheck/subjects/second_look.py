@@ -66,7 +66,7 @@ class SecondLook:
             except OutOfTime:
                 self.leave_undecided(doubtful[place:])
                 break
-            in_a_row = in_a_row + 1 if any(self.is_off(oracle, k) for oracle in self.found) else 0
+            in_a_row = in_a_row + 1 if self.stays_wrong(k) else 0
             if in_a_row == SOON:
                 break
         self.allow_for_scatter()
@@ -105,6 +105,11 @@ class SecondLook:
 
     def is_off(self, oracle: str, k: int) -> bool:
         return oracle in self.found and bool(self.off(oracle)[k] > 0)
+
+    def stays_wrong(self, k: int) -> bool:
+        """Whether the claim is still wrong by an exact oracle, or by differences where there is none."""
+        exact = [oracle for oracle in EXACT_ORACLES if oracle in self.found]
+        return any(self.is_off(oracle, k) for oracle in exact or ["central-difference"])
 
     def is_coarse(self, k: int) -> bool:
         """Whether differences alone know the entry, and not well."""

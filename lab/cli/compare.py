@@ -94,7 +94,7 @@ def walks(
     network: Network, lam: Sequence[float], options: argparse.Namespace, device: str, X: Array, y: Array, batch_size: int
 ) -> list[str]:
     """A sentence on each twin, and each stack of two, that does not walk as PyTorch does; `lam` is one lambda a layer."""
-    from lab.walking.walk import walk
+    from lab.walking.beside_pytorch import walk
     from lab.walking.walker import walker_of_stack, walker_of_twin
 
     states = [initial_state(network, seed=options.seed + k) for k in range(2)]
@@ -117,7 +117,7 @@ def network_checks(options: argparse.Namespace) -> list[PlannedCheck]:
     from lab.data import datasets
     from lab.data.parts import draw_batch
     from lab.network_check import check_network, default_lambdas
-    from lab.walking.walk import images_needed
+    from lab.walking.beside_pytorch import images_needed
 
     device = find_device(options.device)
     images = datasets.load(options.data, options.data_dir, "45000", options.seed)

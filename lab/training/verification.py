@@ -63,7 +63,10 @@ def walk_before_training(
 
     The same of the stack that `candidates` are to be trained in, if there are any.
     """
-    from lab.walking.walk import images_needed, walk  # they import PyTorch, without which the manual twin can be trained
+    from lab.walking.beside_pytorch import (  # they import PyTorch, without which the manual twin can be trained
+        images_needed,
+        walk,
+    )
     from lab.walking.walker import walker_of_twin
 
     walkers = [

@@ -64,6 +64,13 @@ def evaluation(network: Network, state: Tensors, batch: Batch, noise: Noise = No
     return detached({"loss": losses, "cost": costs} | activations | {"logits": logits}, inputs)
 
 
+@torch.no_grad()
+def training_pass(network: Network, state: Tensors, batch: Batch, noise: Noise = None) -> Outcome:
+    """A forward pass in training mode: the values are "logits" and the running statistics after it."""
+    logits, inputs, statistics = forward(network, state, batch.X, True, noise)
+    return detached({"logits": logits} | statistics, inputs)
+
+
 def forward(
     network: Network, state: Tensors, X: Tensor, training: bool, noise: Noise = None
 ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:

@@ -61,6 +61,13 @@ class Walker(NamedTuple):
         arrays += [("logits", logits), ("logits", twin.forward(X))]
         return [(name, twin.to_numpy(array)[None]) for name, array in arrays]  # (1, n, m) each
 
+    def training_logits(self, X: DeviceArray) -> Array | None:
+        """Of a single twin, the logits (1, n, K) in training mode, which moves running statistics; None of a stack."""
+        if not isinstance(self.stack, StackOfOne):
+            return None
+        twin = self.stack.twin
+        return twin.to_numpy(twin.forward(X, True))[None]
+
 
 def walker_of_twin(
     implementation: str, network: Network, state: Mapping[str, Array], lam: Sequence[float], dtype: str, device: str

@@ -77,6 +77,7 @@ class Walk:
                 draws = Draws(self.tensors(self.states()), self.walker.dtype)
                 if following is None:
                     self.check_evaluation(point, draws)
+                    self.check_training_pass(point, draws, each)
                 self.take_update(point, draws, each, following)
 
     def images(self, n: int, flip: bool) -> Images:
@@ -127,6 +128,23 @@ class Walk:
         accuracy, undecided = accuracies(expected, batch.y)
         compare(f"{walker.name} {where}", "accuracy", found.accuracy, accuracy, undecided)
         self.check_same(before, f"{where} changes its own state")
+
+    def check_training_pass(self, point: Point, draws: Draws, images: Images) -> None:
+        """Of a single twin, the logits in training mode and the running statistics after them, which are put back."""
+        before, where = self.states(), f"a forward pass in training mode ({len(images.rows):,} images, {point.words})"
+        with asked(f"{where} of {self.walker.name}"):
+            X, _ = self.stack.batch(self.X, self.y, images.rows, images.flipped)
+            logits = self.walker.training_logits(X)
+        if logits is None:
+            return
+        expected, after = (
+            expect(partial(reference.training_pass, self.network), draws, images.batch),
+            self.tensors(self.states()),
+        )
+        found: list[tuple[str, Array | Tensor]] = [("logits", logits)]
+        for name, value in found + [(name, after[name]) for name in self.network.statistic_shapes()]:
+            compare(f"{where} of {self.walker.name}", name, value, expected.outcome.values[name], expected.allowed[name])
+        self.load(before)
 
     def take_update(self, point: Point, draws: Draws, images: Images, following: Images | None) -> None:
         """Takes one update, and compares all that it returns and leaves behind."""
