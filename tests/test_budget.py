@@ -63,7 +63,8 @@ def test_a_quick_check_takes_ten_calls_and_says_what_it_saw():
     assert "2 random directions over all entries of all tensors together" in result.notes[0]
     assert "an error in single entries may hide" in result.notes[0]
     limit = re.search(r"error of the whole gradient of (\S+) of its size", result.sensitivity)
-    assert limit and 0 < float(limit[1]) < 1e-2
+    assert limit
+    assert 0 < float(limit[1]) < 1e-2
     assert [row["checked"] for row in result.tensors] == [0, 0]
 
 

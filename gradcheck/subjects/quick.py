@@ -234,11 +234,16 @@ def differences(costs: Array, base: float, steps: Array) -> tuple[Array, Array]:
         return central[:, 0], np.full(len(costs), np.inf)  # it does not move: nothing is known
     values = np.append(costs, base)
     digits = UNIT["float32"] if (values.astype(np.float32) == values).all() else EPS
-    noise = max(digits * np.max(np.abs(values)), np.max(bend[:, 0]))
+    rounding = digits * np.nanmax(np.abs(values))
+    noise = max(rounding, np.max(bend[:, 0]))
     uncertainty = bend / (2 * steps) + SIGMAS * noise / steps
+    if noise > SIGMAS * rounding:
+        # It oscillates, or is noisy: larger steps may agree with each other on what it is like from afar.
+        uncertainty[:, 1:] = np.inf
     best = np.argmin(np.where(np.isnan(uncertainty), np.inf, uncertainty), axis=1)
     places = np.arange(len(costs))
     found, off = central[places, best], uncertainty[places, best]
-    # Where two steps contradict each other, as where the cost oscillates faster than either, nothing is known.
-    contradicted = (np.abs(central - found[:, None]) > uncertainty + off[:, None]).any(axis=1)
-    return found, np.where(np.isfinite(off) & ~contradicted, off, np.inf)
+    # Two steps that contradict each other know no more than by how much.
+    apart = np.abs(central - found[:, None])
+    off = np.where(apart > uncertainty + off[:, None], apart, 0).max(axis=1) + off
+    return found, np.where(np.isfinite(off), off, np.inf)
