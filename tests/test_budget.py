@@ -1,13 +1,18 @@
 """The budget of a check bounds all that it does; a quick check decides by ten calls what it can, and says what it can't."""
 
 import itertools
+import json
 import re
 import time
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+from conftest import call
 
-from gradcheck import check
+import gradcheck
+from gradcheck import check, cli
 from gradcheck.errors import OutOfTime
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.plan import Plan, duration
@@ -196,3 +201,26 @@ def test_a_plan_of_a_cost_of_three_seconds():
     assert (plan.quick, plan.directions) == (True, 8)
     assert plan.sentence().startswith("one call takes 3 s: 8 random directions")
     assert not Plan(1e-5, 1e-5, (1000,), 20.0, asked=False).quick
+
+
+def test_the_command_shows_a_quick_check(capsys, tmp_path):
+    path = tmp_path / "simulator.py"
+    path.write_text(SIMULATOR)
+    code, out, err = call(cli.main, capsys, path, "--quick", "--html", tmp_path / "page.html", "--json", tmp_path / "a.json")
+    assert (code, err) == (1, "")
+    assert "along 2 of 2 random directions over all entries the gradient is wrong: " in out
+    assert "simulator: QUICK: one call takes " in out
+    written = json.loads((tmp_path / "a.json").read_text())
+    schema = json.loads((Path(gradcheck.__file__).parent / "report" / "schema.json").read_text())
+    jsonschema.validate(written, schema)
+    assert "QUICK: " in (tmp_path / "page.html").read_text()
+
+
+SIMULATOR = """\
+import numpy as np
+parameters = {"w": np.arange(1.0, 4.0), "b": np.ones(2)}
+def cost(p):
+    return (p["w"] ** 2).sum() + (p["b"] ** 3).sum()
+def gradients(p):
+    return {"w": 2 * p["w"], "b": 2 * p["b"] ** 2}
+"""

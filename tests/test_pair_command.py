@@ -66,14 +66,14 @@ def test_notes_stand_in_the_terminal_in_yellow_and_in_the_json(capsys, tmp_path,
 
 
 def test_the_verdict_states_the_coverage_of_a_sample(capsys, tmp_path):
-    source = PAIR.replace("(3, 4)", "(300, 4)").replace("    return (", "    import time; time.sleep(1e-4)\n    return (")
-    code, out, _ = run(capsys, tmp_path, source, "--budget", "0.3", "--seed", "3", "--oracles", "central-difference")
+    source = PAIR.replace("(3, 4)", "(3000, 4)").replace("    return (", "    import time; time.sleep(1e-4)\n    return (")
+    code, out, _ = run(capsys, tmp_path, source, "--budget", "1", "--seed", "3", "--oracles", "central-difference")
     assert code == 0
     assert "mine: A SAMPLE: " in out
     assert "drawn with seed 3" in out
     last = out.splitlines()[-1]
     assert last.startswith("PASS: ")
-    assert " of 1,200 entries verified, and " in last
+    assert " of 12,000 entries verified, and " in last
     assert " random directions in " in last
 
 

@@ -7,7 +7,7 @@ known from the same calls: what the differences of either side are apart covers 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -94,8 +94,12 @@ class Quick:
         return {name: gradient_or_nan(found, name, array.shape) for name, array in moved.items()}
 
     def direction(self, tensors: Sequence[str]) -> Arrays:
-        """A random direction that moves each entry of these tensors by its own size, up or down."""
-        return {name: self.scales[name] * self.rng.choice([-1.0, 1.0], self.scales[name].shape) for name in tensors}
+        """A random direction that moves each entry of these tensors by about its own size, up or down: by different shares
+        of it, so that two equal errors do not cancel."""
+        return {name: self.scales[name] * self.weights(self.scales[name].shape) for name in tensors}
+
+    def weights(self, shape: tuple[int, ...]) -> Array:
+        return self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape)
 
     def along(self, directions: Sequence[Arrays]) -> Along:
         """The claim and the differences along these directions."""
@@ -178,12 +182,14 @@ class Quick:
 
     def row(self, tensor: str, its: Verdict, alone: verdict.Judgement | None) -> TensorRow:
         size = self.claimed[tensor].size
-        row: Any = {
+        row: TensorRow = {
             "name": tensor,
             "shape": list(self.claimed[tensor].shape),
             "entries": size,
             "checked": 0,
-            **dict.fromkeys(verdict.VERDICTS, 0),
+            "pass": 0,
+            "fail": 0,
+            "kink": 0,
             "undecided": size if its == "undecided" else 0,
             "verdict": its,
             "diagnosis": None,
