@@ -102,7 +102,7 @@ def test_at_least_three_bugs_are_planted_in_each_correct_example(name):
 def run(capsys, tmp_path, path):
     """compare.py on a pair: its exit code, its output, and the one network of its JSON."""
     code, out, err = call(compare.main, capsys, "--pair", path, "--json", tmp_path / "result.json")
-    assert err == ""
+    assert all("one call takes" in line for line in err.splitlines())
     (network,) = json.loads((tmp_path / "result.json").read_text())["networks"]
     assert network["faults"] == []
     return code, out, network

@@ -1,6 +1,7 @@
 """A tolerance that was asked for: it allows so much and no more, for that tensor alone, and is printed loudly."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -68,10 +69,11 @@ def test_it_holds_at_ties(error, expected):
 @pytest.mark.parametrize(("factor", "expected"), [(1 + 4e-4, "pass"), (1 + 1e-2, "fail")])
 def test_it_holds_along_directions_and_for_taylor(factor, expected):
     def squares(p):
+        time.sleep(5e-4)  # so that all entries would take too long
         return (p["x"] ** 2).sum()
 
     many = {"x": np.linspace(1, 2, 5000)}
-    result = check(many, squares, lambda p: {"x": factor * 2 * p["x"]}, tolerance={"x": 1e-3}, budget=0.005)
+    result = check(many, squares, lambda p: {"x": factor * 2 * p["x"]}, tolerance={"x": 1e-3}, budget=1.5)
     (tensor,) = result.tensors
     assert tensor["directions"]
     assert "a kink is near" not in (tensor["taylor"]["reason"] or "")  # what is tolerated is no remainder to explain
