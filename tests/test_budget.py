@@ -224,3 +224,32 @@ def cost(p):
 def gradients(p):
     return {"w": 2 * p["w"], "b": 2 * p["b"] ** 2}
 """
+
+
+@pytest.mark.parametrize("part", [np.asarray, real], ids=["complex", "real"])
+def test_an_entry_of_any_scale_in_one_tensor(part):
+    """Sizes from 1e-6 to 1: with the step of the largest, the smallest would be moved a million times."""
+    w = np.logspace(-6, 0, 13)
+
+    def cost(p):
+        return np.sin(part(p["w"]) / w).sum()
+
+    def gradients(wrong):
+        return lambda p: {"w": np.cos(p["w"] / w) / w * (1 + 1e-3 * (np.arange(13) == wrong))}
+
+    assert check({"w": w}, cost, gradients(-1)).verdict == "pass"
+    for wrong in range(13):
+        assert check({"w": w}, cost, gradients(wrong)).tensors[0]["fail"] == 1
+
+
+def test_the_calls_for_a_small_tensor_among_many():
+    many = {f"w{k}": rng.standard_normal(3 + k % 7) for k in range(60)}
+    calls = itertools.count()
+
+    def cost(p):
+        next(calls)
+        return (np.sin(np.concatenate([*p.values()])) ** 2).sum()
+
+    result = check(many, cost, lambda p: {name: np.sin(2 * each) for name, each in p.items()}, budget=1e3)
+    assert (result.verdict, sum(row["pass"] for row in result.tensors)) == ("pass", 354)
+    assert next(calls) < 150 * 60

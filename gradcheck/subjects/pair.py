@@ -107,7 +107,7 @@ class Calls:
         Raises UserError where it raises or is no number, and where it takes a modulus of complex arrays in a way that has no
         complex derivative.
         """
-        if not any(map(np.iscomplexobj, arrays.values())):
+        if not any(array.dtype.kind == "c" for array in arrays.values()):
             return self.cost_of(self.like_given(arrays))
         if not self.in_torch:
             return self.cost_of({name: as_holomorphic(array) for name, array in arrays.items()})

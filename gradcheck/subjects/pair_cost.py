@@ -117,8 +117,9 @@ class Cost:
 
     def moved(self, tensor: str, direction: Array, step: complex) -> dict[str, Array]:
         """Fresh arrays, with `step`, real or complex, times the direction added to a tensor."""
-        dtype = complex if isinstance(step, complex) else float
-        return {k: a + step * direction if k == tensor else a.astype(dtype) for k, a in self.parameters.items()}
+        found = {k: a.astype(complex) if isinstance(step, complex) else a.copy() for k, a in self.parameters.items()}
+        found[tensor] = self.parameters[tensor] + step * direction
+        return found
 
     def along(self, tensor: str, direction: Array) -> Callable[[complex], Any]:
         """The cost by a step along the direction in a tensor; not a number where cost can't say."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.differences import CERTAIN, Differences, Slope
-from gradcheck.derivations.estimate import EPS, Estimate, OneSided
+from gradcheck.derivations.estimate import CENTRAL_STEP, EPS, Estimate, OneSided
 from gradcheck.errors import UserError
 from gradcheck.subject import Advance
 from gradcheck.subjects.pair import Calls
@@ -17,6 +17,12 @@ from gradcheck.subjects.pair_cost import Cost
 
 # A tensor takes the median of the best steps at this many entries, at most.
 TRIED = 3
+
+# Of so many tensors each has a step of its own; further ones begin with the median of theirs, as a share of the tensor's size.
+OWN_STEPS = 16
+
+# Of so many tensors each has a step of its own; further ones have the median of theirs, as a share of the tensor's size.
+OWN_STEPS = 16
 
 # Evaluations of the cost with rounding at random that tell how it rounds inside.
 ROUNDED = 4
@@ -112,6 +118,10 @@ class PairOracles:
         return any(self._agrees(tensor, unit, self._complex_step(tensor, unit)[0]) for unit in tried)
 
     def _agrees(self, tensor: str, direction: Array, derivative: float) -> bool:
+        step = CENTRAL_STEP * self.cost.size(tensor) / float(np.abs(direction).max())
+        plain = self.differences.at(self.cost.along(tensor, direction), step)
+        if plain.uncertainty + abs(plain.derivative - derivative) <= CERTAIN * abs(derivative):
+            return True
         found = self.carefully(tensor, direction)
         off = abs(found.derivative - derivative)
         return not off > 10 * found.uncertainty + CERTAIN * max(abs(derivative), abs(found.derivative))
@@ -192,7 +202,13 @@ class PairOracles:
         return bool(abs(after - before) > abs(right - left) / 2)
 
     def step(self, tensor: str, direction: Array) -> float:
-        """The step of the smallest error at a few random entries of the tensor."""
+        """The step of the smallest error at a few random entries of the tensor, or of those before it where these are many.
+
+        It is where a difference begins; one that is too rough is repeated by a sweep.
+        """
+        if tensor not in self.steps and len(self.steps) >= OWN_STEPS:
+            shares = [step / self.cost.size(name) for name, step in [*self.steps.items()][:OWN_STEPS]]
+            self.steps[tensor] = float(np.median(shares)) * self.cost.size(tensor)
         if tensor not in self.steps:
             size = self.parameters[tensor].size
             tried = self.rng.integers(size, size=min(TRIED, size))
