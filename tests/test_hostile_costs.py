@@ -1,4 +1,4 @@
-"""Costs that are right and hard on a checker, each beside a wrong one that must still be seen: ties, zeros, saturation, scales."""
+"""Right gradients that are hard on a checker, each beside a wrong one that is still seen: ties, zeros, saturation, scales."""
 
 import numpy as np
 import pytest
@@ -148,13 +148,13 @@ def test_a_forward_that_rounds_in_one_entry_alone(largest):
     assert wrong["fail"] == 1
 
 
-def test_a_cost_that_does_not_move_is_not_verified():
+@pytest.mark.parametrize("claimed", [0.0, -2.5])
+def test_a_cost_that_does_not_move_is_not_verified(claimed):
     line = "the cost does not depend on w or v: does it use the parameters that it is given?"
     parameters = {"w": np.ones(3), "v": np.zeros(2)}
-    for claimed in (0.0, -2.5):
-        result = check(parameters, lambda p: 1.0 + 0 * p["w"].sum(), lambda p: {k: a * 0 + claimed for k, a in p.items()})
-        assert result.verdict == "undecided"
-        assert result.notes.count(line) == 1
+    result = check(parameters, lambda p: 1.0 + 0 * p["w"].sum(), lambda p: {k: a * 0 + claimed for k, a in p.items()})
+    assert result.verdict == "undecided"
+    assert result.notes.count(line) == 1
 
 
 def test_a_module_that_does_not_see_the_parameters_it_is_given():

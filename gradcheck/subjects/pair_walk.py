@@ -62,15 +62,15 @@ class PairWalk:
             own = np.where(there[tensor] == 0, self.derive.cost.size(tensor), there[tensor])
             direction = own * self.rng.choice([-1.0, 1.0], claimed.shape)
             along = float((claimed * direction).sum())
+            asked_for = tolerance * float(np.abs(claimed).max() * np.abs(direction).sum())
             derivative, uncertainty = self.derivative(there, base, tensor, direction)
-            uncertainty += tolerance * float(np.abs(claimed).max() * np.abs(direction).sum())
-            if not abs(along - derivative) > uncertainty + SAFETY * EPS * float(np.abs(claimed * direction).sum()):
+            off = abs(along - derivative) - uncertainty - asked_for
+            if not off > SAFETY * EPS * float(np.abs(claimed * direction).sum()):
                 return False
-            rounding = self.rounding_at(there)[tensor]
-            allowed = float(np.sqrt(((rounding * direction) ** 2).sum()))
+            rounding = float(np.sqrt(((self.rounding_at(there)[tensor] * direction) ** 2).sum()))
             slope = self.careful(there, base, {tensor: direction}, size=1.0)
-            by_differences = abs(along - slope.derivative) > uncertainty + slope.uncertainty + allowed
-            if not (by_differences and abs(along - derivative) > uncertainty + allowed):
+            by_differences = abs(along - slope.derivative) > slope.uncertainty + asked_for + rounding
+            if not (by_differences and off > rounding + self.rounding_inside(there, tensor, direction, derivative)):
                 return False
         return True
 
@@ -79,11 +79,15 @@ class PairWalk:
         if not self.derive.takes_complex:
             slope = self.careful(there, base, {tensor: direction}, size=1.0)
             return slope.derivative, slope.uncertainty
-        h = COMPLEX_STEP
-        moved = {k: a + 1j * h * direction if k == tensor else a.astype(complex) for k, a in there.items()}
-        derivative = float(np.imag(self.derive.cost.or_nan(moved))) / h
-        draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / h for _ in range(DRAWS)]
-        return derivative, SAFETY * float(np.abs(np.subtract(draws, derivative)).max())
+        return float(np.imag(self.derive.cost.or_nan(complex_moved(there, tensor, direction)))) / COMPLEX_STEP, 0.0
+
+    def rounding_inside(self, there: Arrays, tensor: str, direction: Array, derivative: float) -> float:
+        """How far rounding inside the cost may move the derivative by the complex step; 0 where that is not asked."""
+        if not self.derive.takes_complex:
+            return 0.0
+        moved = complex_moved(there, tensor, direction)
+        draws = [np.imag(self.calls.noisy_cost(moved, self.rng)) / COMPLEX_STEP for _ in range(DRAWS)]
+        return SAFETY * float(np.abs(np.subtract(draws, derivative)).max())
 
     def careful(self, there: Arrays, base: float, directions: Mapping[str, Array], size: float) -> Slope:
         """The slope at `there` along directions in some tensors at once, by a sweep of differences."""
@@ -112,6 +116,11 @@ class PairWalk:
             f"{' and '.join(directions)} move together the cost has the slope {low:.6g}, and the gradient says {along:.6g}: "
             "it gives a tie more or less than its whole share"
         ]
+
+
+def complex_moved(there: Arrays, tensor: str, direction: Array) -> dict[str, Array]:
+    """Complex arrays, with a complex step along the direction in one tensor."""
+    return {k: a + 1j * COMPLEX_STEP * direction if k == tensor else a.astype(complex) for k, a in there.items()}
 
 
 def has_few_digits(gradient: Array) -> bool:
