@@ -66,7 +66,25 @@ def test_a_cost_that_is_for_these_parameters_alone_is_not_accused():
             raise ValueError("only near 1")
         return {"w": 2 * p["w"]}
 
-    assert check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), picky).verdict == "pass"
+    result = check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), picky)
+    assert result.verdict == "pass"
+    assert any(note.startswith("NOT LOOKED AT BESIDE THE PARAMETERS: there the backward") for note in result.notes)
+
+
+def test_a_gradient_of_zeros_at_a_minimum():
+    def cost(p):
+        return (p["w"] ** 2).sum()
+
+    assert check({"w": np.zeros(3)}, cost, lambda p: {"w": 0 * p["w"]}).faults
+    assert not check({"w": np.zeros(3)}, cost, lambda p: {"w": 2 * p["w"]}).faults
+
+
+def test_a_gradient_that_is_not_finite_beside_the_parameters():
+    def gradients(p):
+        return {"w": 2 * p["w"] + (p["w"] != 1) * np.nan if (p["w"] != 1).any() else 2 * p["w"]}
+
+    result = check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), gradients)
+    assert result.faults == ["the gradient of w is not finite beside the parameters, where the cost is"]
 
 
 EQUAL = np.array([1.0, 2.0, 3.0])

@@ -187,7 +187,9 @@ class PairSubject:
         walk = PairWalk(self.calls, self.derive, partial(rounding_of_pair, self.calls, [], [], self.scale), self.rng)
         try:
             self.notes += walk.ties_together(self.tied, claimed, rounding)
-            return walk.beside(verified, tolerance)
+            faults = walk.beside(verified, tolerance)
+            self.notes += walk.notes
+            return faults
         except OutOfTime:
             self.notes.append("OUT OF TIME: it was not looked at beside the parameters")
             return []

@@ -1,6 +1,5 @@
 """A pair's cost near its parameters: its value, how far rounding may move it, and what it is a step further."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +26,7 @@ POINTS = 16
 
 class Cost:
     """`base` is the cost at the parameters of `calls`, a `Calls`; `noise` its rounding error, which is large where it changes
-    `in_steps`, as of float32; `seconds` is what a call takes.
+    `in_steps`, as of float32.
 
     `still` says that it is the same wherever it was looked at; `scale` is by how much it changes where the parameters change by
     their own size, and at least its own size. What is not as it should be goes to `notes`.
@@ -36,9 +35,7 @@ class Cost:
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.notes, self.parameters = calls, rng, notes, calls.parameters
         self.base = first_answers(calls).cost
-        started = time.perf_counter()
         closest = self.changes(EPS, times=8)
-        self.seconds = (time.perf_counter() - started) / 8
         further = {distance: self.changes(distance, times=3) for distance in FAR}
         self.still = not any(change for changes in (closest, *further.values()) for change in changes)
         self.scale = max(abs(self.base), *(change for d in FAR[-2:] for change in further[d] if np.isfinite(change)), 0.0)

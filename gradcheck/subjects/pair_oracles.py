@@ -1,6 +1,5 @@
 """The derivations that need nothing but a pair's cost: the complex step and central differences, along directions."""
 
-import time
 import warnings
 from collections.abc import Iterable
 from functools import cache, partial
@@ -21,8 +20,6 @@ TRIED = 3
 # Of so many tensors each has a step of its own; further ones begin with the median of theirs, as a share of the tensor's size.
 OWN_STEPS = 16
 
-# Of so many tensors each has a step of its own; further ones have the median of theirs, as a share of the tensor's size.
-OWN_STEPS = 16
 
 # Evaluations of the cost with rounding at random that tell how it rounds inside.
 ROUNDED = 4
@@ -40,7 +37,7 @@ FAR_SMALLER = 1e-5
 class PairOracles:
     """Of the cost of `calls`. `rng` draws points and directions; what is not as it should be goes to `notes`.
 
-    The complex step is tried when this is made, and not asked where `takes_complex` is false; `seconds` is what an entry takes.
+    The complex step is tried when this is made, and not asked where `takes_complex` is false.
     `kinked` are the tensors along which a difference crossed a kink; `still` says that nothing moves the cost at all.
     """
 
@@ -50,10 +47,10 @@ class PairOracles:
         self.differences = Differences(self.cost.base, self.cost.noise, self.rounding_inside)
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
-        self.seconds, self.takes_complex = 3 * self.cost.seconds, False
+        self.takes_complex = False
         self.still = self.cost.still
         try:
-            self.seconds += self._try_complex()
+            self._try_complex()
             self.takes_complex = True
         except UserError as error:
             notes.append(f"NO COMPLEX STEP: for complex parameters, {error}; central differences stand in for it")
@@ -68,28 +65,24 @@ class PairOracles:
         changes = np.abs(np.subtract(found, self.cost.base))
         return float(changes.max()) if np.isfinite(changes).all() else np.inf
 
-    def _try_complex(self) -> float:
-        """The seconds that a complex step takes. Raises UserError where it can't be trusted.
+    def _try_complex(self) -> None:
+        """Raises UserError where the complex step can't be trusted.
 
         It has to answer, and as central differences do along a direction in each tensor: a float buffer drops the imaginary
         part, and so does code that takes the real part.
         """
-        seconds = 0.0
         with warnings.catch_warnings():
             # Both NumPy and PyTorch only warn of it.
             warnings.filterwarnings("error", message="Casting complex values to real discards the imaginary part")
             self.calls.cost({name: array.astype(complex) for name, array in self.parameters.items()})
             for tensor, array in self.parameters.items():
                 direction = self.rng.standard_normal(array.shape)
-                started = time.perf_counter()
                 derivative, real = self._complex_step(tensor, direction)
                 self.still = self.still and derivative == 0  # it may move by less than a digit of the cost
-                seconds = time.perf_counter() - started
                 if not abs(real - self.cost.base) <= 100 * self.cost.noise:
                     raise UserError(f"cost returns {real:.6g} instead of {self.cost.base:.6g}")
                 if not self._confirmed(tensor, direction, derivative):
                     raise UserError(f"cost loses the derivative by {tensor}, as a float array does")
-        return seconds
 
     def _complex_step(self, tensor: str, direction: Array, factor: float = 1.0) -> tuple[float, float]:
         """The derivative along `direction` in one tensor by the complex step, `factor` times as large, and the real cost."""

@@ -242,7 +242,7 @@ def differences(costs: Array, base: float, steps: Array) -> tuple[Array, Array]:
     values = np.append(costs, base)
     digits = UNIT["float32"] if (values.astype(np.float32) == values).all() else EPS
     rounding = digits * np.nanmax(np.abs(values))
-    noise = max(rounding, np.max(bend[:, 0]))
+    noise = max(rounding, np.nanmax(bend[:, 0], initial=0))
     uncertainty = bend / (2 * steps) + SIGMAS * noise / steps
     if noise > SIGMAS * rounding:
         # It oscillates, or is noisy: larger steps may agree with each other on what it is like from afar.
