@@ -141,6 +141,11 @@ class Noisy(np.ndarray):
             result = self.noise.chosen(result)
         return self.noise.changed(result, rounds=function in ROUNDED_FUNCTIONS)
 
+    def __getitem__(self, index: Any) -> Any:
+        """As of any array; a single number is an array of no dimensions, so that what is computed from it rounds too."""
+        found = super().__getitem__(index)
+        return self.noise.array(found) if isinstance(found, np.inexact) and self.noise is not None else found
+
     def astype(self, dtype: Any, *arguments: Any, **keywords: Any) -> Any:
         """As of any array; whole numbers and truth values are choices."""
         array = plain(self).astype(dtype, *arguments, **keywords)
