@@ -84,7 +84,25 @@ def test_a_gradient_that_is_not_finite_beside_the_parameters():
         return {"w": 2 * p["w"] + (p["w"] != 1) * np.nan if (p["w"] != 1).any() else 2 * p["w"]}
 
     result = check({"w": np.ones(3)}, lambda p: (p["w"] ** 2).sum(), gradients)
-    assert result.faults == ["the gradient of w is not finite beside the parameters, where the cost is"]
+    assert "NOT LOOKED AT BESIDE THE PARAMETERS: there the gradient of w is not finite" in result.notes
+
+
+@pytest.mark.parametrize("deviation", [lambda x: x.std(axis=1, keepdims=True), lambda x: x.var(axis=1, keepdims=True) ** 0.5])
+def test_a_layer_norm_whose_backward_leaves_out_gamma(deviation):
+    def normalised(x):
+        return (x - x.mean(axis=1, keepdims=True)) / deviation(x)
+
+    def cost(p):
+        return (D * normalised(p["x"]) * p["gamma"]).sum()
+
+    def gradients(p):
+        x_hat, d = normalised(p["x"]), D
+        dx = d - d.mean(axis=1, keepdims=True) - x_hat * (d * x_hat).mean(axis=1, keepdims=True)
+        return {"x": dx / deviation(p["x"]), "gamma": (D * x_hat).sum(axis=0)}
+
+    result = check({"x": X, "gamma": np.ones(4)}, cost, gradients)
+    assert len(result.faults) == 1
+    assert BESIDE in result.faults[0]
 
 
 EQUAL = np.array([1.0, 2.0, 3.0])

@@ -112,6 +112,10 @@ class Noisy(np.ndarray):
     argsort: Any = as_method(np.argsort)
     nonzero: Any = as_method(np.nonzero)
     round: Any = as_method(np.round)
+    var: Any = as_method(np.var)
+    std: Any = as_method(np.std)
+    conj: Any = as_method(np.conjugate)
+    conjugate: Any = as_method(np.conjugate)
 
     def __array_finalize__(self, parent: Any) -> None:
         self.noise = getattr(parent, "noise", None)
