@@ -212,6 +212,14 @@ def test_two_exact_oracles_that_disagree_do_not_fail_what_one_confirms():
     assert any("autograd" in note for note in result.notes)
 
 
+def test_an_inexact_reference_fails_no_entry_however_many_there_are():
+    """Beyond the entries that a second look is taken at, nothing is decided."""
+    w = np.linspace(0.5, 2, 700)
+    cost = lambda p: (real(p["w"]) ** 2).sum()  # noqa: E731
+    result = check({"w": w}, cost, lambda p: {"w": 2 * p["w"]}, lambda p: InexactOracle.apply(p["w"]).sum())
+    assert result.tensors[0]["fail"] == 0
+
+
 def test_a_complex_step_that_a_library_answers_inexactly_is_set_aside():
     def square(w):
         """Its complex part is right to nine digits, as those of some functions of SciPy are."""

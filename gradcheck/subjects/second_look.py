@@ -61,6 +61,9 @@ class SecondLook:
         in_a_row = 0
         doubtful = self.in_doubt()
         for place, k in enumerate(doubtful):
+            if place == MOST:
+                self.leave_undecided(doubtful[place:])
+                break
             try:
                 self.repeat(k, self.directions[k])
             except OutOfTime:
@@ -83,7 +86,7 @@ class SecondLook:
         self.set_aside_what_is_refuted(k)
 
     def leave_undecided(self, places: list[int]) -> None:
-        """Where an oracle stands against the claim and there is no time for a second look, none of them decides."""
+        """Where an oracle stands against the claim and no second look is taken, none of them decides."""
         for k in places:
             if any(self.is_off(oracle, k) for oracle in self.found):
                 for found in self.found.values():
@@ -94,7 +97,7 @@ class SecondLook:
         largest = np.max([self.off(oracle) for oracle in self.found], axis=0, initial=0)  # (directions,)
         unknown = np.array([self.is_coarse(k) or self.is_lost(k) for k in range(len(self.directions))], bool)
         places = np.flatnonzero((largest > 0) | unknown)
-        return [int(k) for k in places[np.argsort(largest[places], kind="stable")]][:MOST]
+        return [int(k) for k in places[np.argsort(largest[places], kind="stable")]]
 
     def off(self, oracle: str) -> Array:
         """How far the claim is from what the oracle says, where that is beyond what it allows; else 0. (directions,)"""
