@@ -13,6 +13,8 @@ BUDGET = 20.0
 
 # Calls of the cost for its rounding error; for the steps and the Taylor test of a tensor; and for an entry or a direction.
 CALLS_OF_A_PAIR, CALLS_OF_A_TENSOR, CALLS_OF_AN_ENTRY = 120, 200, 5
+# Of more tensors than these each takes fewer: its step is that of others, and it has one direction of the Taylor test.
+MANY_TENSORS, CALLS_OF_A_FURTHER_TENSOR = 16, 50
 # Calls of gradients, most of which round at random and take a few times as long.
 CALLS_OF_GRADIENTS = 60
 
@@ -63,7 +65,9 @@ class Plan:
 
     def seconds_for(self, entries: int) -> float:
         """What a thorough check of so many entries and directions takes."""
-        calls = CALLS_OF_A_PAIR + CALLS_OF_A_TENSOR * len(self.sizes) + CALLS_OF_AN_ENTRY * entries
+        first, further = min(len(self.sizes), MANY_TENSORS), max(len(self.sizes) - MANY_TENSORS, 0)
+        of_tensors = CALLS_OF_A_TENSOR * first + CALLS_OF_A_FURTHER_TENSOR * further
+        calls = CALLS_OF_A_PAIR + of_tensors + CALLS_OF_AN_ENTRY * entries
         return calls * self.cost + CALLS_OF_GRADIENTS * self.gradients
 
     @property
