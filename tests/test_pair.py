@@ -293,7 +293,7 @@ def doubled(p):
 
 
 def sampled(cost, gradients=doubled, seed=0, **options):
-    return check(BIG, slowly(1e-4, COSTS[cost]), gradients, seed=seed, budget=0.6, **options)
+    return check(BIG, slowly(2.5e-4, COSTS[cost]), gradients, seed=seed, budget=1.5, **options)
 
 
 @pytest.mark.parametrize("cost", COSTS)

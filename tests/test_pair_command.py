@@ -195,7 +195,7 @@ def test_a_cost_that_draws_from_the_global_generators(capsys, tmp_path):
 
 
 def test_ctrl_c_in_a_slow_pair(tmp_path):
-    source = PAIR.replace("    return (", "    print(end='.', flush=True)\n    import time; time.sleep(0.05)\n    return (", 1)
+    source = PAIR.replace("    return (", "    print(end='.', flush=True)\n    import time; time.sleep(0.5)\n    return (", 1)
     (tmp_path / "mine.py").write_text(source)
     command = [sys.executable, ROOT / "compare.py", "--pair", tmp_path / "mine.py", "--json", tmp_path / "result.json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
