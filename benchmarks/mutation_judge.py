@@ -96,7 +96,7 @@ def judge_original() -> tuple[list[Original], Places]:
 
 
 def forget_manual() -> None:
-    """From now on what stands on `manual/` is imported anew. The images stay."""
+    """From now on what stands on `manual/` is imported again. The images stay."""
     for name in list(sys.modules):
         if name.split(".")[0] in ("manual", "lab") and not name.startswith("lab.data"):
             del sys.modules[name]
