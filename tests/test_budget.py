@@ -253,3 +253,17 @@ def test_the_calls_for_a_small_tensor_among_many():
     result = check(many, cost, lambda p: {name: np.sin(2 * each) for name, each in p.items()}, budget=1e3)
     assert (result.verdict, sum(row["pass"] for row in result.tensors)) == ("pass", 354)
     assert next(calls) < 150 * 60
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_quick_check_of_a_cost_that_is_odd_around_the_point(seed):
+    """It shows no curvature there, and is no line."""
+    X = np.random.default_rng(seed).standard_normal((20, 4))
+
+    def slope(w):
+        p = 1 / (1 + np.exp(-X @ w))
+        return X.T @ (p * (1 - p)) / 20
+
+    functions = {"parameters": {"w": np.zeros(4)}, "cost": lambda p: (1 / (1 + np.exp(-X @ p["w"]))).mean()}
+    assert check(**functions, gradients=lambda p: {"w": slope(p["w"])}, quick=True, seed=seed).verdict == "pass"
+    assert check(**functions, gradients=lambda p: {"w": 1.01 * slope(p["w"])}, quick=True, seed=seed).verdict == "fail"
