@@ -232,8 +232,8 @@ def differences(costs: Array, base: float, steps: Array) -> tuple[Array, Array]:
     """The derivatives along some directions and their uncertainty, from costs (directions, steps, 2) on both sides.
 
     The derivatives of either side are apart by curvature, by kinks and by rounding. Within the smallest step that is mostly
-    rounding; of a cost whose every value is a float32 it is that of float32. What a larger step says is off by as much as it
-    differs from the next smaller one: a cost that is odd around the point shows no curvature there, and bends all the same.
+    rounding; of a cost whose every value is a float32 it is that of float32. What the larger step says is off by as much as it
+    differs from the smaller one, and that one from the truth: a cost that is odd around the point bends without a curvature.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         central = (costs[..., 1] - costs[..., 0]) / (2 * steps)  # (directions, steps)
@@ -245,7 +245,8 @@ def differences(costs: Array, base: float, steps: Array) -> tuple[Array, Array]:
     rounding = digits * np.nanmax(np.abs(values))
     noise = max(rounding, np.nanmax(bend[:, 0], initial=0))
     uncertainty = bend / (2 * steps) + SIGMAS * noise / steps
-    uncertainty[:, 1:] += np.abs(np.diff(central, axis=1))
+    if digits == EPS:  # else the rounding of the smaller step is far above any bend
+        uncertainty[:, 1:] += np.abs(np.diff(central, axis=1)) + uncertainty[:, :1]
     if noise > SIGMAS * rounding:
         # It oscillates, or is noisy: larger steps may agree with each other on what it is like from afar.
         uncertainty[:, 1:] = np.inf
