@@ -28,6 +28,9 @@ IN_NUMPY = {
     "logaddexp": lambda w: np.logaddexp(w[0], 400 * w[1]).sum(),
     "cbrt": lambda w: np.cbrt(w + np.sign(w)).sum(),
     "into an array": lambda w: np.abs(w, out=np.empty_like(w)).sum(),
+    "where": lambda w: (
+        np.abs(w, out=np.zeros_like(w), where=w.real > 0).sum() + np.log1p(w**2, out=1 * w, where=w.real < 0).sum()
+    ),
     "clip": lambda w: (np.clip(w, -0.5, 0.5) * np.maximum(w, 0)).sum(),
 }
 IN_TORCH = {

@@ -88,7 +88,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: 
     if "out" not in keywords:
         return value
     (out,) = keywords["out"]
-    out[...] = value
+    np.copyto(out, value, where=keywords.get("where", True))
     return out
 
 
