@@ -66,6 +66,9 @@ class Subject(Protocol):
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
         """What the oracles, by name, say at these entries, once those that stand against the claim were asked again."""
 
+    def depends(self, estimates: Mapping[str, Mapping[str, Estimate]]) -> bool:
+        """Whether anything moves the cost, where the oracles found these derivatives: else none of them decides."""
+
     def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         """Sentences on what is wrong beside the parameters of the tensors that are `verified` at them; others go to `notes`.
 

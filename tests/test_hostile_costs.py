@@ -161,6 +161,20 @@ def test_a_cost_that_does_not_move_is_not_verified(claimed):
     assert result.notes.count(line) == 1
 
 
+PIECES = {
+    "constant in pieces": ({"w": np.array([1.3, 2.6]), "v": np.ones(2)}, lambda p: np.floor(p["w"].real).sum()),
+    "a saddle": ({"w": np.zeros(2), "v": np.zeros(2)}, lambda p: (p["w"] * p["v"]).sum()),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_cost_that_moves_for_no_entry_is_not_verified(name):
+    parameters, cost = PIECES[name]
+    result = check(parameters, cost, lambda p: {key: 0 * array for key, array in p.items()})
+    assert result.verdict == "undecided"
+    assert "the cost does not depend on w or v: does it use the parameters that it is given?" in result.notes
+
+
 def test_a_module_that_does_not_see_the_parameters_it_is_given():
     net = torch.nn.Linear(3, 2).double()
     inputs = torch.tensor(X[:, :3])

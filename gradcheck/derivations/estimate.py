@@ -48,6 +48,11 @@ def exactly(derivative: Array) -> Estimate:
     return Estimate(derivative, np.zeros_like(derivative), np.zeros(derivative.shape[1], bool))
 
 
+def unknown(found: Estimate) -> Estimate:
+    """The Estimate of a derivative of which nothing is known after all."""
+    return found._replace(uncertainty=np.full_like(found.uncertainty, np.inf))
+
+
 def at_places(found: Estimate, where: Array) -> Estimate:
     """The Estimate of some of its entries."""
     tie = None if found.tie is None else OneSided(*(side[:, where] for side in found.tie))

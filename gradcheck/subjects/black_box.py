@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.derivations.estimate import SIGMAS, Estimate, OneSided
+from gradcheck.derivations.estimate import SIGMAS, Estimate, OneSided, unknown
 from gradcheck.derivations.sweep import quotient_errors
 from gradcheck.derivations.truth import Truth
 from gradcheck.diagnosis.counterfactuals import Counterfactuals
@@ -59,10 +59,8 @@ class PairSubject:
         self.rng = np.random.default_rng([seed, STREAM])
         self.derive = PairOracles(calls, self.rng, self.notes)
         self.tied: dict[str, Array] = {}
+        self.still = False
         available = calls.has_reference, self.derive.takes_complex, True
-        if self.derive.still:
-            names = " or ".join(self.parameters)
-            self.notes.append(f"the cost does not depend on {names}: does it use the parameters that it is given?")
         self.oracles = tuple(oracle for oracle, is_there in zip(ENTRYWISE, available, strict=True) if is_there)
         if calls.pair.reference is not None and not calls.has_reference:
             self.notes.append("NO AUTOGRAD: PyTorch is not installed; the reference is not asked")
@@ -164,8 +162,6 @@ class PairSubject:
         return left * self.waiting[tensor] / sum(self.waiting.values())
 
     def second_look(self, tensor: str, entries: Array, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-        if self.derive.still:
-            return {oracle: unknown(found) for oracle, found in estimates.items()}
         claimed, rounding = (np.ravel(each)[entries] for each in self.claimed_and_rounding[tensor])
         look = SecondLook(self.derive, tensor, Entries(self.derive, tensor, entries), claimed, rounding, estimates)
         with self.calls.within(self._share_of_time(tensor)):
@@ -181,6 +177,14 @@ class PairSubject:
         if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found
+
+    def depends(self, estimates: Mapping[str, Mapping[str, Estimate]]) -> bool:
+        known = [found.derivative for of_tensor in estimates.values() for found in of_tensor.values()]
+        self.still = self.derive.still or not (any(map(np.any, known)) or self.derive.moves(self.sample.entries))
+        if self.still:
+            names = " or ".join(self.parameters)
+            self.notes.append(f"the cost does not depend on {names}: does it use the parameters that it is given?")
+        return not self.still
 
     def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         claimed, rounding = ({k: each[place] for k, each in self.claimed_and_rounding.items()} for place in (0, 1))
@@ -218,7 +222,7 @@ class PairSubject:
         except OutOfTime:
             return nothing_of(len(directions))
         found = SecondLook(self.derive, tensor, list(shaped), along, rounding_along, first).look()[oracle]
-        return unknown(found) if self.derive.still else found
+        return unknown(found) if self.still else found
 
     def taylor(self, tensor: str) -> tuple[Callable[[Array, Array], tuple[Array, Array]], float]:
         derive = self.derive
@@ -272,8 +276,3 @@ def spread(found: Estimate, places: Array, entries: int) -> Estimate:
     for all_entries, own in zip(tie, found.tie, strict=True):
         all_entries[..., places] = own
     return everywhere._replace(tie=tie)
-
-
-def unknown(found: Estimate) -> Estimate:
-    """The Estimate of a derivative of which nothing is known after all."""
-    return found._replace(uncertainty=np.full_like(found.uncertainty, np.inf))

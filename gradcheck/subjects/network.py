@@ -227,6 +227,9 @@ class NetworkSubject:
         """None is needed: differences know of every kink, and the chain of every rounding."""
         return estimates
 
+    def depends(self, estimates: Mapping[str, Mapping[str, Estimate]]) -> bool:
+        return True
+
     def walk(self, verified: Sequence[str], tolerance: Mapping[str, float]) -> list[str]:
         """Who knows the twins takes them for a walk."""
         return []

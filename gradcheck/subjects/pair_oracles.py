@@ -1,7 +1,7 @@
 """The derivations that need nothing but a pair's cost: the complex step and central differences, along directions."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 
 import numpy as np
@@ -28,6 +28,8 @@ ROUNDED = 4
 # 1e-280 before a derivative is lost below the smallest number.
 COMPLEX_STEP = 1e-20
 SMALLEST = float(np.finfo(np.float64).tiny)
+# A step that shows whether the cost depends on an entry, as a share of the tensor's size.
+SMALL = 1e-4
 # An entry that is smaller than this share of its tensor is 0 by rounding, and no scale.
 NO_SCALE = 1e-30
 # Where the scales of a tensor's entries differ by more, each has a sweep from its own.
@@ -175,6 +177,15 @@ class PairOracles:
         """
         size, own = self.cost.size(tensor) / float(np.abs(direction).max()), self.scale(tensor, direction)
         return own if own < FAR_SMALLER * size else size
+
+    def moves(self, entries: Mapping[str, Array]) -> bool:
+        """Whether a small step in any of these flat `entries`, by tensor, changes the cost at all."""
+        for tensor, flat in entries.items():
+            for entry in flat:
+                cost, step = self.cost.along(tensor, self.unit(tensor, entry)), SMALL * self.cost.size(tensor)
+                if any(cost(h) != self.cost.base for h in (-step, step)):
+                    return True
+        return False
 
     def _checked_tie(self, tensor: str, direction: Array, slope: Slope) -> Slope:
         """The slope, without a tie where the complex step shows that the kink lies beside the parameters."""
