@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,9 @@ def test_ctrl_c_in_a_slow_pair(tmp_path):
     source = PAIR.replace("    return (", "    print(end='.', flush=True)\n    import time; time.sleep(0.5)\n    return (", 1)
     (tmp_path / "mine.py").write_text(source)
     command = [sys.executable, ROOT / "compare.py", "--pair", tmp_path / "mine.py", "--json", tmp_path / "result.json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell that runs the tests in the background lets them ignore Ctrl-C, and so what they start.
+    process = subprocess.Popen(command, **pipes, cwd=tmp_path, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
     process.stderr.read(3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
