@@ -1,4 +1,4 @@
-"""Sixty random correct networks raise no alarm, and one wrong entry in networks of any size is found."""
+"""Seventy random correct networks raise no alarm, and one wrong entry in networks of any size is found."""
 
 import pytest
 from conftest import call
@@ -15,7 +15,7 @@ MOST = 1e6
 CHUNK = 5
 
 
-@pytest.mark.parametrize("first", range(0, 60, CHUNK))
+@pytest.mark.parametrize("first", range(0, 70, CHUNK))
 def test_correct_networks_raise_no_alarm(first):
     """Undecided may be one in five at most, in float32: batch norm can blow its rounding up to the size of a derivative."""
     undecided = 0
@@ -29,8 +29,8 @@ def test_correct_networks_raise_no_alarm(first):
     assert undecided <= 1
 
 
-def test_the_sixty_are_of_every_kind():
-    drawn = [draw(seed, MOST) for seed in range(60)]
+def test_the_seventy_are_of_every_kind():
+    drawn = [draw(seed, MOST) for seed in range(70)]
     kinds = {kind for each in drawn for kind in each.kinds}
     assert kinds >= {*SPECIAL, "softmax", "sigmoid", "batch norm", "biases 0", "float32", "lambda 0", "lambda a layer"}
     assert {each.network.depth for each in drawn} == set(range(1, 10))
