@@ -125,7 +125,7 @@ def test_ties_of_one_tensor_do_not_hide_an_error_in_another(factor, verdict):
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("part", [np.asarray, real], ids=["complex step", "differences"])
+@pytest.mark.parametrize("part", [lambda w: w, real], ids=["complex step", "differences"])
 def test_a_fast_oscillation(seed, part):
     w = np.random.default_rng(seed).standard_normal(3)
     cost = lambda p: np.sin(1e6 * part(p["w"])).sum()  # noqa: E731
@@ -224,6 +224,25 @@ def test_two_exact_oracles_that_disagree_do_not_fail_what_one_confirms():
     )
     assert result.verdict == "pass"
     assert any("autograd" in note for note in result.notes)
+
+
+INFINITE_AT_0 = {
+    "a square root": (lambda w: np.sqrt(np.abs(w)), lambda w: np.sign(w) / 2 / np.sqrt(np.abs(w))),
+    "a cubic root": (np.cbrt, lambda w: 1 / 3 / np.cbrt(w) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", INFINITE_AT_0)
+@pytest.mark.parametrize("part", [lambda w: w, real], ids=["complex step", "differences"])
+def test_a_slope_that_is_infinite_is_not_confirmed_as_0(name, part):
+    cost, gradient = INFINITE_AT_0[name]
+
+    def gradients(p):
+        at_0 = p["w"] == 0
+        return {"w": np.where(at_0, 0, gradient(p["w"] + at_0))}
+
+    row = check({"w": np.array([0.0, 1, 2])}, lambda p: cost(part(p["w"])).sum(), gradients).tensors[0]
+    assert (row["pass"], row["undecided"]) == (2, 1)
 
 
 def test_an_inexact_reference_fails_no_entry_however_many_there_are():

@@ -29,6 +29,9 @@ ORDER = 5
 ROUGH, SMALLER = 10, 8
 # A cost whose rounding error is a larger share of it, as in float32, is looked at with steps that are LARGER.
 COARSE, LARGER = 1e-10, 8
+# Of a smooth cost the derivative from both sides is known so many times better than from one. Where the slope is infinite, as
+# that of a square root at 0, both sides may cancel, and nothing is known of either.
+ONE_SIDED = 1e-3
 # One-sided derivatives that are less certain than this, relatively, are not used.
 CERTAIN = 1e-2
 
@@ -182,7 +185,7 @@ class Differences:
         if apart <= slack:
             if slack + apart < uncertainty:  # as at a kink of the second derivative
                 derivative, uncertainty = (left.limit + right.limit) / 2, slack + apart
-            return Slope(derivative, uncertainty, False)
+            return Slope(derivative, max(uncertainty, ONE_SIDED * slack), False)
         found = Slope(derivative, np.inf, True, left.limit, right.limit, slack)
         return found if slack <= CERTAIN * max(abs(left.limit), abs(right.limit)) else found.without_tie()
 

@@ -19,8 +19,13 @@ def refuse(name: str) -> NoReturn:
     raise UserError(f"{name} takes the modulus or the conjugate, and has no complex derivative")
 
 
+def sign_of(z: Array) -> Array:
+    """1 or -1: at 0 that of the right, so that a slope that is infinite there does not pass for 0."""
+    return np.where(np.real(z) >= 0, 1.0, -1.0)
+
+
 def absolute(z: Array) -> Array:
-    return z * np.sign(np.real(z))
+    return z * sign_of(z)
 
 
 def constant_in_pieces(jumping: Callable[..., Any]) -> Callable[..., Array]:
@@ -43,8 +48,7 @@ def logaddexp(x: Array, y: Array) -> Array:
 
 
 def cbrt(z: Array) -> Array:
-    sign = np.sign(np.real(z))
-    return sign * (sign * z) ** (1 / 3)
+    return sign_of(z) * absolute(z) ** (1 / 3)
 
 
 def log1p(z: Array) -> Array:

@@ -56,7 +56,7 @@ def real(value: Any) -> Any:
 
 
 def absolute(z: Tensor) -> Tensor:
-    return z * z.real.sign()
+    return torch.where(z.real >= 0, z, -z)  # at 0 as from the right, see `continuation.py`
 
 
 def relu(z: Tensor) -> Tensor:

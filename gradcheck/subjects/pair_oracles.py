@@ -32,6 +32,8 @@ SMALLEST = float(np.finfo(np.float64).tiny)
 SMALL = 1e-4
 # An entry that is smaller than this share of its tensor is 0 by rounding, and no scale.
 NO_SCALE = 1e-30
+# A cost that rounds so many times worse than its last digit may do so for some entries alone.
+UNEVEN = 100
 # Where the scales of a tensor's entries differ by more, each has a sweep from its own.
 FAR_SMALLER = 1e-5
 
@@ -167,7 +169,11 @@ class PairOracles:
 
     def carefully(self, tensor: str, direction: Array) -> Slope:
         """The slope along a direction by a sweep of differences, with more calls of the cost and more digits."""
-        slope = self.differences.careful(self.cost.along(tensor, direction), self.size_of_steps(tensor, direction))
+        differences = self.differences
+        if not self.cost.in_steps and self.cost.noise > UNEVEN * EPS * abs(self.cost.base):
+            noise = min(self.cost.noise, self.cost.noise_along(tensor, direction))
+            differences = Differences(self.cost.base, noise, self.rounding_inside)
+        slope = differences.careful(self.cost.along(tensor, direction), self.size_of_steps(tensor, direction))
         return self._checked_tie(tensor, direction, slope)
 
     def size_of_steps(self, tensor: str, direction: Array) -> float:

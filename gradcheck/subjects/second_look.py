@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array
+from gradcheck.derivations.differences import CERTAIN
 from gradcheck.derivations.estimate import Estimate, OneSided
 from gradcheck.errors import OutOfTime
 from gradcheck.rounding.draws import DRAWS, SAFETY
@@ -142,7 +143,8 @@ class SecondLook:
             self.derive.complex_steps(self.tensor, [direction], no_progress, factor).derivative[0, 0] for factor in OTHER_STEPS
         ]
         scatter = np.abs(others - value).max()
-        self.scatter = max(self.scatter, scatter)
+        if scatter < CERTAIN * abs(value):  # else the slope is infinite here, or lost, which says nothing of other entries
+            self.scatter = max(self.scatter, scatter)
         uncertainty[k] += SCATTER * scatter
         if self.is_off("complex-step", k):
             draws = self.derive.noisy_complex_steps(self.tensor, direction, DRAWS)
