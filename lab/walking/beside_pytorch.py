@@ -107,6 +107,13 @@ class Walk:
             self.stack.load_states(states)
         self.check_same(states, "does not hold the state that it was given")
 
+    def check_apart(self, held: Sequence[State], copies: Sequence[State], where: str) -> None:
+        """Raises Astray where a state that was taken before an update changes with it; `copies` are of it as it was."""
+        for state, copied in zip(held, copies, strict=True):
+            for name, array in copied.items():
+                if not np.array_equal(state[name], array, equal_nan=True):
+                    raise Astray(f"a state of {self.walker.name} is no copy: {name} changes with {where}")
+
     def check_same(self, states: Sequence[State], what: str) -> None:
         """Raises Astray where the walker is not in these states, as its dtype holds them."""
         for state, found in zip(states, self.states(), strict=True):
@@ -154,8 +161,14 @@ class Walk:
         self.updates += 1
         where = f"update {self.updates} of the walk ({len(images.rows):,} images, {point.words})"
         with asked(f"{where} of {walker.name}"):
+            held = self.stack.states()
+            copies = [{name: array.copy() for name, array in state.items()} for state in held]
             X, y = self.stack.batch(self.X, self.y, images.rows, images.flipped)
             losses, costs = self.stack.train_step(X, y, walker.lam, rates.numpy(force=True))
+        self.check_apart(held, copies, where)
+        for numbers in (losses, costs):
+            if numbers.dtype != walker.reported:
+                raise Astray(f"{where} of {walker.name} computes in {numbers.dtype} instead of {walker.reported}")
         values, allowed = expected.outcome.values, expected.allowed
         steps = self.allowed_steps(before, expected, rates)
         after = self.tensors(self.states())

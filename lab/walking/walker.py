@@ -51,14 +51,18 @@ class Walker(NamedTuple):
     dtype: str
     device: str
 
+    @property
+    def reported(self) -> str:
+        """The dtype of the losses that it returns: a twin returns Python's numbers."""
+        return "float64" if isinstance(self.stack, StackOfOne) else self.dtype
+
     def outputs(self, X: DeviceArray) -> list[tuple[str, Array]]:
         """Of a single twin, in evaluation mode: what each hidden layer hands on, "A1" and so on, and twice the "logits"."""
         if not isinstance(self.stack, StackOfOne):
             return []
         twin = self.stack.twin
-        *hidden, logits = twin.activations(X)
-        arrays = [(f"A{layer}", A) for layer, A in enumerate(hidden, start=1)]
-        arrays += [("logits", logits), ("logits", twin.forward(X))]
+        names = [*(f"A{layer}" for layer in range(1, twin.network.depth)), "logits"]
+        arrays = [*zip(names, twin.activations(X), strict=True), ("logits", twin.forward(X))]
         return [(name, twin.to_numpy(array)[None]) for name, array in arrays]  # (1, n, m) each
 
     def training_logits(self, X: DeviceArray) -> Array | None:
