@@ -43,6 +43,8 @@ def check(
 ) -> CheckResult:
     """Checks `gradients(parameters)`, the claimed gradient of `cost(parameters)`, at every entry.
 
+    Arrays and tensors that the functions keep and change, such as the parameters of a module, are put back afterwards.
+
     Args:
         parameters: arrays or tensors by name, float64 or float32, of any shape. They are not changed.
         cost: from a dict like `parameters` to a single number. It also gets float64 and, where it takes them, complex arrays.
@@ -125,7 +127,7 @@ def check_pair(
     calls = Calls(pair)
     asked = {} if tolerance is None else tolerance
     check_tolerance(asked, list(pair.parameters))
-    with calls.all_put_back():
+    with calls.arrays_put_back():
         beginning = Examination(calls)
         beginning.begin()
         plan = plan_of(calls, budget, quick)

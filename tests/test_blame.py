@@ -180,7 +180,8 @@ def test_what_nobody_reads_again_is_harmless():
 
     result = check({"w": W}, counted, gradients)
     assert (result.verdict, result.faults, result.notes) == ("pass", [], [])
-    assert (history, calls, work.any()) == ([], {"n": 0}, False)
+    assert calls["n"] == len(history) > 10, "what counts calls goes on counting"
+    assert not work.any(), "arrays are put back after the check"
 
 
 # Who it was.

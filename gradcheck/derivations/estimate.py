@@ -8,8 +8,9 @@ from gradcheck.arrays import Array
 
 EPS = float(np.finfo(np.float64).eps)
 
-# Far below the smallest number that could matter, far above the smallest float64: h^2 vanishes against 1, h does not.
-COMPLEX_STEP = 1e-100
+# Its square vanishes against 1, and what it is multiplied by may be as small as 1e-280 before a derivative is lost below the
+# smallest float64. Of a pair it is a share of what the step moves.
+COMPLEX_STEP = 1e-20
 
 # Where truncation h^2/6 |J'''| and rounding eps |J| / h of a central difference meet, for derivatives of order one.
 CENTRAL_STEP = EPS ** (1 / 3)

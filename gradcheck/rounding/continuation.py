@@ -107,23 +107,42 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord is None or ord == "fro" or (ord == 2 and of_vectors):
         return np.sqrt((x * x).sum(axis=axis, keepdims=keepdims))
     if not of_vectors or ord == 0:
-        refuse("np.norm of a matrix")
+        refuse("np.linalg.norm of a matrix")
     if np.isinf(ord):
         return (absolute(x).max if ord > 0 else absolute(x).min)(axis=axis, keepdims=keepdims)
     return (absolute(x) ** ord).sum(axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, **more: Any
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: float | None = None,
 ) -> Any:
-    a = np.asarray(a)
-    mean = a.mean(axis=axis, keepdims=True)
-    squares = ((a - mean) ** 2).sum(axis=axis, keepdims=keepdims)
-    return squares / (a.size // mean.size - more.get("correction", ddof))
+    a = np.asarray(a, dtype)
+    mean = a.mean(axis=axis, keepdims=True, where=where) if mean is None else mean
+    squares = np.sum((a - mean) ** 2, axis, keepdims=keepdims, where=where)
+    count = np.sum(np.broadcast_to(where, a.shape), axis, keepdims=keepdims)
+    return put(squares / (count - (ddof if correction is None else correction)), out)
 
 
 def std(*arguments: Any, **keywords: Any) -> Any:
-    return np.sqrt(var(*arguments, **keywords))
+    found = np.sqrt(var(*arguments, **{name: value for name, value in keywords.items() if name != "out"}))
+    return put(found, keywords.get("out"))
+
+
+def put(value: Any, out: Any) -> Any:
+    """The value, in `out` where that is an array."""
+    if out is None:
+        return value
+    out[...] = value
+    return out
 
 
 def vdot(a: Any, b: Any) -> Any:
@@ -143,7 +162,7 @@ REFUSED = {np.nanvar, np.nanstd, np.cov, np.corrcoef, np.angle} | {
 def call_function(function: Any, arguments: Any, keywords: Any) -> Any:
     """`function(*arguments, **keywords)`, a function of NumPy, of plain arrays, some complex. Raises UserError if refused."""
     if function in REFUSED:
-        refuse(f"np.{function.__name__}")
+        refuse(f"{function.__module__.replace('numpy', 'np')}.{function.__name__}")
     return FUNCTIONS.get(function, function)(*arguments, **keywords)
 
 

@@ -128,7 +128,8 @@ class Noisy(np.ndarray):
         inputs = tuple(map(plain, inputs))
         result = call_ufunc(ufunc, method, inputs, keywords)
         if ufunc in SELECTING and method == "__call__":
-            result = np.where(self.noise.chosen(result == inputs[0]), *inputs)
+            chosen = np.where(self.noise.chosen(result == inputs[0]), *inputs)
+            result = np.where(keywords.get("where", True), chosen, result)
         if ufunc in JUMPING:
             result = self.noise.chosen(result)
         result = self.noise.changed(result, rounds=ufunc not in UNROUNDED | JUMPING)

@@ -93,13 +93,16 @@ class Calls:
         return Snapshot(places_reached([*own, *data], functions))
 
     @contextlib.contextmanager
-    def all_put_back(self) -> Iterator[None]:
-        """Puts back afterwards all that changed meanwhile: a module, say, into which each call loads its parameters."""
+    def arrays_put_back(self) -> Iterator[None]:
+        """Puts back afterwards all arrays and tensors that changed meanwhile: those of a module, say, that each call fills.
+
+        What else the calls leave behind, such as how many they were, stays.
+        """
         before = self.snapshot()
         try:
             yield
         finally:
-            before.put_back(before.changed())
+            before.put_back(before.changed_arrays())
 
     def cost(self, arrays: dict[str, Array]) -> float | complex:
         """The cost, a float, or complex where it returns that.

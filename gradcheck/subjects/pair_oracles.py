@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.derivations.differences import CERTAIN, Differences, Slope
-from gradcheck.derivations.estimate import CENTRAL_STEP, EPS, Estimate, OneSided
+from gradcheck.derivations.estimate import CENTRAL_STEP, COMPLEX_STEP, EPS, Estimate, OneSided
 from gradcheck.errors import UserError
 from gradcheck.subject import Advance
 from gradcheck.subjects.pair import Calls
@@ -24,9 +24,6 @@ OWN_STEPS = 16
 # Evaluations of the cost with rounding at random that tell how it rounds inside.
 ROUNDED = 4
 
-# The complex step, as a share of what it moves: its square vanishes against 1, and what it is multiplied by may be as small as
-# 1e-280 before a derivative is lost below the smallest number.
-COMPLEX_STEP = 1e-20
 SMALLEST = float(np.finfo(np.float64).tiny)
 # A step that shows whether the cost depends on an entry, as a share of the tensor's size.
 SMALL = 1e-4
@@ -48,6 +45,7 @@ class PairOracles:
     def __init__(self, calls: Calls, rng: np.random.Generator, notes: list[str]) -> None:
         self.calls, self.rng, self.parameters = calls, rng, calls.parameters
         self.cost = Cost(calls, rng, notes)
+        self.rounding_inside = cache(self._measure_rounding_inside)  # asked where the cost leaps, which few do
         self.differences = Differences(self.cost.base, self.cost.noise, self.rounding_inside)
         self.steps: dict[str, float] = {}
         self.kinked: set[str] = set()
@@ -59,8 +57,7 @@ class PairOracles:
         except UserError as error:
             notes.append(f"NO COMPLEX STEP: for complex parameters, {error}; central differences stand in for it")
 
-    @cache  # noqa: B019
-    def rounding_inside(self) -> float:
+    def _measure_rounding_inside(self) -> float:
         """By how much the cost changes where what is computed inside is rounded at random; infinity if it can't say."""
         try:
             found = [self.calls.noisy_cost(dict(self.parameters), self.rng) for _ in range(ROUNDED)]

@@ -11,14 +11,14 @@ import numpy as np
 
 from gradcheck.arrays import Array, Arrays
 from gradcheck.derivations.differences import Differences, Slope
-from gradcheck.derivations.estimate import EPS
+from gradcheck.derivations.estimate import COMPLEX_STEP, EPS
 from gradcheck.faults import describe_error, gradient_or_nan
 from gradcheck.rounding.draws import DRAWS, SAFETY
 from gradcheck.subjects.pair import Calls
-from gradcheck.subjects.pair_oracles import COMPLEX_STEP, PairOracles
+from gradcheck.subjects.pair_oracles import PairOracles
 
 # Each entry is moved by about so much of itself, up or down, and what is 0 by so much of its tensor's size.
-FAR = 0.1
+MOVED = 0.1
 # Directions in each tensor.
 DIRECTIONS = 2
 # The rounding unit of bfloat16, which no draw of rounding in float64 or float32 shows.
@@ -61,7 +61,7 @@ class PairWalk:
 
     def moved(self, tensor: str, array: Array) -> Array:
         """The array with each entry moved by a random share of itself, so that no two that are equal stay so."""
-        shares = FAR * self.rng.uniform(0.5, 1.5, array.shape) * self.rng.choice([-1.0, 1.0], array.shape)
+        shares = MOVED * self.rng.uniform(0.5, 1.5, array.shape) * self.rng.choice([-1.0, 1.0], array.shape)
         found = array + shares * np.where(array == 0, self.derive.cost.size(tensor), array)
         return found.astype(self.calls.dtype).astype(float)
 
@@ -82,7 +82,7 @@ class PairWalk:
             rounding = float(np.sqrt(((self.rounding_at(there)[tensor] * direction) ** 2).sum()))
             slope = self.careful(there, base, {tensor: direction}, size=1.0)
             by_differences = abs(along - slope.derivative) > slope.uncertainty + asked_for + rounding
-            if not (by_differences and off > rounding + self.rounding_inside(there, tensor, direction, derivative)):
+            if not (by_differences and off > rounding + self.rounding_of_complex_step(there, tensor, direction, derivative)):
                 return False
         return True
 
@@ -93,7 +93,7 @@ class PairWalk:
             return slope.derivative, slope.uncertainty
         return float(np.imag(self.derive.cost.or_nan(complex_moved(there, tensor, direction)))) / COMPLEX_STEP, 0.0
 
-    def rounding_inside(self, there: Arrays, tensor: str, direction: Array, derivative: float) -> float:
+    def rounding_of_complex_step(self, there: Arrays, tensor: str, direction: Array, derivative: float) -> float:
         """How far rounding inside the cost may move the derivative by the complex step; 0 where that is not asked."""
         if not self.derive.takes_complex:
             return 0.0

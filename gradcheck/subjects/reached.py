@@ -69,6 +69,10 @@ class Snapshot:
         """The places at which something else stands now, or the same with other numbers in it."""
         return [place for place, (value, copy) in self.before.items() if place.value() is not value or differs(value, copy)]
 
+    def changed_arrays(self) -> list[Place]:
+        """Those of them where an array or tensor stood, or stands now."""
+        return [place for place in self.changed() if is_data(self.before[place][0]) or is_data(place.value())]
+
     def put_back(self, places: Iterable[Place]) -> None:
         """Puts back what stood at these places, as far as it can be written to."""
         for place in places:
