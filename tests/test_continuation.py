@@ -19,6 +19,10 @@ IN_NUMPY = {
     "norms of rows": lambda w: np.linalg.norm(w, axis=1, keepdims=True).sum() + np.linalg.norm(w, axis=1, ord=1).max(),
     "largest norm": lambda w: np.linalg.norm(w[0], np.inf) + np.linalg.norm(w[1], 3),
     "var": lambda w: w.var(axis=0, ddof=1).sum() + np.var(w[:, :2]),
+    "var of some": lambda w: (
+        np.var(w, 0, where=C.numpy()[:3] > 0, mean=w[:1]).sum() + np.std(w, axis=1, out=np.empty_like(w[:, 0])).sum()
+    ),
+    "single numbers": lambda w: abs(w[0, 0]) * np.abs(w[1, 1]) + sum(abs(x) for x in w[2]),
     "std": lambda w: w.std() + np.std(w, axis=1).sum(),
     "conjugate": lambda w: (w * w.conj() + np.conjugate(w)).sum() + np.vdot(w, w),
     "floor": lambda w: (np.floor(3 * w) * w).sum() + (np.round(w, 1) * w).sum(),

@@ -135,3 +135,45 @@ def test_two_tied_entries_of_a_tensor():
     found = [check({"x": x}, lambda p: p["x"].amax(1).sum(), each) for each in (masked, first_of_them)]
     assert [result.verdict for result in found] == ["pass", "pass"]
     assert [any(note.startswith(TOGETHER) for note in result.notes) for result in found] == [True, False]
+
+
+def relu6(x):
+    return np.minimum(np.maximum(x, 0), 6)
+
+
+@pytest.mark.parametrize("at_ties", [0.0, 1.0])
+def test_ties_that_bend_either_way_are_not_taken_together(at_ties):
+    """At both ends of a ReLU6 a gradient of 0 is right; so is one of 1."""
+
+    def gradients(p):
+        inside, tied = (p["x"] > 0) & (p["x"] < 6), (p["x"] == 0) | (p["x"] == 6)
+        return {"x": np.where(tied, at_ties, inside)}
+
+    result = check({"x": np.array([0.0, 0, 0, 6, 3, -1])}, lambda p: relu6(p["x"]).sum(), gradients)
+    assert result.verdict == "pass"
+    assert not any(note.startswith(TOGETHER) for note in result.notes)
+
+
+@pytest.mark.parametrize(("gradient", "is_said"), [((0.5, -0.5), False), ((1, 1), True), ((0.5, 0.5), True), ((1, -1), False)])
+def test_two_entries_of_the_modulus_of_a_difference(gradient, is_said):
+    """All that lies between -1 and 1 is right for each of them; they have to cancel."""
+
+    def gradients(p):
+        sign = np.sign(p["x"][0] - p["x"][1])
+        return {"x": np.array([sign, -sign] if sign else gradient)}
+
+    result = check({"x": np.array([2.0, 2.0])}, lambda p: np.abs(p["x"][0] - p["x"][1]), gradients)
+    assert result.verdict == "pass"
+    assert any(note.startswith(TOGETHER) for note in result.notes) == is_said
+
+
+def test_two_entries_of_the_modulus_of_a_sum():
+    """Where both move by the same, a gradient of opposite signs looks right."""
+
+    def gradients(p):
+        sign = np.sign(p["x"].sum())
+        return {"x": np.array([sign, sign] if sign else [1.0, -1.0])}
+
+    result = check({"x": np.array([2.0, -2.0])}, lambda p: np.abs(p["x"].sum()), gradients)
+    assert result.verdict == "pass"
+    assert any("by random steps" in note for note in result.notes)

@@ -31,6 +31,10 @@ class HolomorphicArray(np.ndarray):
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         return as_holomorphic(call_function(function, with_plain_arrays(arguments), with_plain_arrays(keywords)))
 
+    def __getitem__(self, index: Any) -> Any:
+        """As of any array; a single number is an array of no dimensions, whose modulus is continued too."""
+        return as_holomorphic(super().__getitem__(index))
+
 
 def as_holomorphic(value: Any) -> Any:
     """The same value, with its complex arrays as HolomorphicArrays."""

@@ -168,8 +168,8 @@ class PairSubject:
             found = look.look()
         del self.waiting[tensor]
         if (tie := found["central-difference"].tie if "central-difference" in found else None) is not None:
-            self.tied[tensor] = np.zeros(self.parameters[tensor].shape, bool)
-            self.tied[tensor].flat[entries] = np.isfinite(tie.left[0])
+            self.tied[tensor] = np.zeros(self.parameters[tensor].shape)
+            self.tied[tensor].flat[entries] = np.nan_to_num(np.sign(tie.right[0] - tie.left[0]))  # which way the kink bends
         for oracle, count in look.refuted.items():
             self.notes.append(
                 f"NOT EXACT: central differences refute {oracle} at {count:,} entries of {tensor}, and confirm the claim"

@@ -111,23 +111,40 @@ class PairWalk:
         return Differences(base, noise, self.derive.rounding_inside).careful(J, size)
 
     def ties_together(self, tied: Mapping[str, Array], claimed: Arrays, rounding: Mapping[str, Array]) -> list[str]:
-        """A sentence where the entries at ties, `tied` by tensor, are wrong when all of them move together."""
-        directions = {k: where.astype(float) for k, where in tied.items() if where.any()}
-        if sum(int(where.sum()) for where in tied.values()) < 2:
-            return []
-        size = min(self.derive.cost.size(k) for k in directions)
+        """A sentence where entries at ties are wrong when they move together. `tied` says by tensor which way the kink of each
+        entry bends: 1 up, as of a ReLU at 0, -1 down, as of a ReLU6 at 6, and 0 where there is none.
+
+        Those that bend alike have to agree with the derivatives from both sides in any direction; of others the sides differ.
+        """
+        for bend in (1, -1):
+            entries = {k: ways == bend for k, ways in tied.items() if (ways == bend).any()}
+            count = sum(int(where.sum()) for where in entries.values())
+            if count < 2:
+                continue
+            at_random = {k: where * self.rng.standard_normal(where.shape) for k, where in entries.items()}
+            alike = {k: where.astype(float) for k, where in entries.items()}
+            for how, directions in (("", alike), (" by random steps", at_random)):
+                found = self.off_at_ties(directions, claimed, rounding)
+                if found is not None:
+                    slope, along = found
+                    return [
+                        f"TIED ENTRIES: each is right by itself, but where {count:,} of them in {' and '.join(entries)} move "
+                        f"together{how} the cost has the slope {slope:.6g}, and the gradient says {along:.6g}: it gives a tie "
+                        "more or less than its whole share"
+                    ]
+        return []
+
+    def off_at_ties(self, directions: Arrays, claimed: Arrays, rounding: Arrays) -> tuple[float, float] | None:
+        """The slope of the cost along directions of tied entries and what is claimed, where that is beyond both sides."""
+        size = min(self.derive.cost.size(k) / float(np.abs(direction).max()) for k, direction in directions.items())
         slope = self.careful(self.calls.parameters, self.derive.cost.base, directions, size)
         along = sum(float((claimed[k] * direction).sum()) for k, direction in directions.items())
-        allowed = np.sqrt(sum(float((rounding[k] ** 2 * direction).sum()) for k, direction in directions.items()))
-        low, high = (slope.left, slope.right) if np.isfinite(slope.left) else (slope.derivative,) * 2
+        allowed = np.sqrt(sum(float(((rounding[k] * direction) ** 2).sum()) for k, direction in directions.items()))
+        low, high = sorted((slope.left, slope.right)) if np.isfinite(slope.left) else (slope.derivative,) * 2
         slack = allowed + (slope.slack if np.isfinite(slope.slack) else slope.uncertainty)
-        if not np.isfinite([along, low, high, slack]).all() or min(low, high) - slack <= along <= max(low, high) + slack:
-            return []
-        return [
-            f"TIED ENTRIES: each is right by itself, but where all {sum(map(np.count_nonzero, tied.values())):,} of them in "
-            f"{' and '.join(directions)} move together the cost has the slope {low:.6g}, and the gradient says {along:.6g}: "
-            "it gives a tie more or less than its whole share"
-        ]
+        if not np.isfinite([along, low, high, slack]).all() or low - slack <= along <= high + slack:
+            return None
+        return low, along
 
 
 def complex_moved(there: Arrays, tensor: str, direction: Array) -> dict[str, Array]:
