@@ -86,6 +86,12 @@ def changes_in_place(who: str, names: list[str]) -> str:
     return f"{who} changes its parameters in place: {listed(names)}; it may only read what it is given"
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 entry", "1,234 entries", "2 calls"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def listed(names: Sequence[str]) -> str:
     """ "W1, b1 and W2"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

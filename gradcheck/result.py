@@ -10,8 +10,9 @@ Verdict = Literal["pass", "fail", "undecided"]
 class WorstEntry(TypedDict):
     """The entry that is nearest to what is allowed, or furthest past it; None stands for a number that is not finite.
 
-    `index` is None where the oracle has no say in the verdict at any entry, as where all lie at exact ties. `allowed` is None
-    where an oracle does not know how far off it may be: then the entry is undecided.
+    `index` is None where the oracle has no say in the verdict at any entry, as where all lie at exact ties. `rel_error` and
+    `allowed` are relative to the entry; where it is smaller than what is allowed, to the largest derivative of its tensor.
+    `allowed` is None where an oracle does not know how far off it may be: then the entry is undecided.
     """
 
     index: list[int] | None
@@ -91,7 +92,8 @@ class TensorRow(Passed):
     against the others: "claimed", or an oracle; of a tensor that fails, those that fail. `tolerance` is what was asked for, a
     share of the tensor's largest derivative; None where nothing was. `sensitivity` is the smallest relative error that would
     have been seen in every entry. `directions` is None where every entry was looked at, `taylor` where that test was not asked
-    for.
+    for. Where no gradient of the tensor came, or none of its form, it fails, and there are no `oracles`, no `tie`, no
+    `directions` and no `taylor`.
     """
 
     name: str

@@ -118,6 +118,17 @@ class TensorCheck:
             row["taylor"] = self._along_taylor(row, seed)
         return row | {"verdict": verdict.verdict_of_tensor(row)}
 
+    def row_without_gradient(self) -> TensorRow:
+        """The row where no gradient came: nothing was compared, and all entries fail."""
+        size = int(np.prod(self.shape))
+        row: Any = {
+            **{"name": self.tensor, "shape": list(self.shape), "entries": size, "checked": size},
+            **{"pass": 0, "kink": 0, "undecided": 0, "fail": size, "verdict": "fail"},
+            **{"diagnosis": None, "tie": None, "between": None, "alone": {}, "sensitivity": None},
+            **{"tolerance": self.tolerance, "oracles": {}, "directions": None, "taylor": None},
+        }
+        return row
+
     def _against(self, oracle: str) -> Comparison:
         """The row of an oracle."""
         judgement, derivative = self.judgements[oracle], self.derivatives[oracle]

@@ -73,14 +73,16 @@ def compare(
     `rounding` is what rounding may change in `claimed`, `resolved` that of its dtype in RESOLVED. `size`, which may be
     (cases, 1), is the size of the derivatives here: an oracle that allows more than DECISIVE of it decides nothing, unless the
     claim is that far away. `tolerated` is allowed on top because somebody asked for it, and does not make an oracle unsure.
+    Errors are relative to the entry; where it is smaller than what is allowed, as where it is 0, to `size`.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         absolute = np.abs(claimed - reference)
         sum_of_both = np.abs(claimed) + np.abs(reference)
-        # The smallest normal number stands in where everything is exactly zero.
-        scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
         known_to = rounding + uncertainty
         allowed = known_to + tolerated
+        # The smallest normal number stands in where everything is exactly zero.
+        scale = np.maximum(sum_of_both, np.maximum(rounding / resolved, np.finfo(np.float64).tiny))
+        scale = np.where(allowed > sum_of_both, np.fmax(scale, size), scale)
         finite = np.isfinite(claimed)
         # Where all derivatives are 0, no tolerance is small against them: 0 by an exact oracle is decided all the same.
         decided = (known_to <= DECISIVE * np.fmax(size, absolute)) | ~finite

@@ -70,7 +70,7 @@ def polar(w):
 
 
 COSTS_THAT_TAKE_NO_COMPLEX_INPUT = {
-    "svd": (lambda w: np.linalg.svd(w)[1].sum(), lambda w: polar(w), "np.svd"),
+    "svd": (lambda w: np.linalg.svd(w)[1].sum(), lambda w: polar(w), "np.linalg.svd"),
     "float": (lambda w: float((w**2).sum()), lambda w: 2 * w, "TypeError in test_pair.py"),
     "real": (lambda w: (real(w) ** 2).sum(), lambda w: 2 * w, "cost returns a real number"),
     "partly real": (lambda w: (w**2).sum() + (real(w) ** 2).sum(), lambda w: 4 * w, "loses the derivative"),

@@ -1,5 +1,7 @@
 """The walk: correct twins walk as PyTorch does, and what is right at one point, one batch and one call alone is found."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ import torch
 import manual
 import models
 from benchmarks.random_networks import draw
+from lab.walking import beside_pytorch
 from lab.walking.beside_pytorch import walk
-from lab.walking.walker import walker_of_stack, walker_of_twin
+from lab.walking.walker import compare, walker_of_stack, walker_of_twin
 from manual import layers, losses, passes
-from networks import Network, initial_state
+from networks import NAMED, Network, initial_state
 
 PLAIN = Network("plain", hidden=(6, 5), inputs=12, outputs=4)
 WITH_BATCH_NORM = Network("batch norm", hidden=(6, 5), batch_norm=True, inputs=12, outputs=4)
@@ -55,6 +58,22 @@ def test_correct_twins_walk_as_pytorch_does(network, implementation, dtype, cand
 
 def test_a_batch_may_be_one_image():
     assert take_a_walk(PLAIN, batch_size=1) is None
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("network", NAMED.values(), ids=NAMED)
+def test_every_step_is_compared_in_full(monkeypatch, network, dtype):
+    """A step that a ReLU near its kink reaches is not compared: of the six of each parameter at least three are."""
+    compared = Counter()
+
+    def counted(where, name, claimed, expected, allowed):
+        compared[name] += bool(torch.as_tensor(allowed).isfinite().all())
+        compare(where, name, claimed, expected, allowed)
+
+    monkeypatch.setattr(beside_pytorch, "compare", counted)
+    assert take_a_walk(network, dtype=dtype, batch_size=100) is None
+    steps = {name: compared[f"the step of {name}"] for name in network.parameter_shapes()}
+    assert min(steps.values()) >= 3, steps
 
 
 @pytest.mark.parametrize("seed", [7, 38, 61, 65, 95, 96, 126, 128, 136, 145, 147])
@@ -305,6 +324,16 @@ def test_evaluation_mode(spoil, name, found):
     sentence = take_a_walk()
     assert "in evaluation mode after 2 updates of the walk" in sentence
     assert found in sentence
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("least", "most"), [(1e-3, np.inf), (0, 10)])
+def test_running_variances_that_are_bounded(spoil, dtype, least, most):
+    def evaluate(right, S, gamma, beta, running_mean, running_var, eps):
+        return right(S, gamma, beta, running_mean, np.clip(running_var, least, most), eps)
+
+    spoil(layers, "batch_norm_evaluate", evaluate)
+    assert "in evaluation mode" in take_a_walk(WITH_BATCH_NORM, dtype=dtype)
 
 
 def test_a_forward_pass_in_training_mode_that_is_one_of_evaluation(monkeypatch):

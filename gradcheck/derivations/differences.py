@@ -16,7 +16,7 @@ from gradcheck.derivations.estimate import EPS, SIGMAS
 # period divides it.
 LARGEST, HALVINGS = 10**-0.1234, 42
 # How often the place is halved where a cost that stood still begins to move.
-BISECTIONS = 30
+BISECTIONS = 40
 # How far the last few limits lie apart stands for the error of the last, times MISTRUST: where there are many kinks inside
 # every step that rounding allows, some of them agree by chance.
 WITNESSES, MISTRUST = 4, 8
@@ -142,25 +142,12 @@ class Differences:
             if rounding > max(each.best.uncertainty for each in (central, left, right)):
                 break
         if np.isfinite(moving + standing):
-            leap = self.leap(J, standing, moving)
+            leap = leap_of(lambda step: max(abs(J(-step) - self.base), abs(J(step) - self.base)), standing, moving)
             if self.rounding(self.base) < leap <= LEAP * self.rounding_inside():
                 return Differences(self.base, leap / 4, self.rounding_inside).sweep(J, size)
             still = Extrapolated(0.0, self.rounding(self.base) / standing)
             return Sweep(still, still, still, standing)
         return Sweep(central.best, left.best, right.best, closest[1])
-
-    def leap(self, J: Cost, standing: float, moving: float) -> float:
-        """By how much J changes at once between a step within which it stands still and one at which it has moved.
-
-        That is nothing but rounding where the change is gradual, as behind the kink of a ReLU.
-        """
-        for _ in range(BISECTIONS):
-            middle = (standing + moving) / 2
-            if J(-middle) == J(middle) == self.base:
-                standing = middle
-            else:
-                moving = middle
-        return max(abs(J(-moving) - self.base), abs(J(moving) - self.base))
 
     def slope(self, J: Cost, step: float, size: float) -> Slope:
         """The derivative by the central difference at `step`, or by a sweep over steps from `size` down where it is too rough.
@@ -223,3 +210,15 @@ class Extrapolation:
             (finer, rounding), weight = self.row[-1], self.ratio**column
             value, off = (weight * finer - coarser) / (weight - 1), (weight * rounding + its_rounding) / (weight - 1)
             self.row.append((value, off))
+
+
+def leap_of(change: Callable[[float], float], standing: float, moving: float) -> float:
+    """By how much a cost changes at once between a step within which it stands still and one at which it has moved.
+
+    `change(step)` is by how much it has changed at a step. The leap is nothing but rounding where the change is gradual, as
+    behind the kink of a ReLU.
+    """
+    for _ in range(BISECTIONS):
+        middle = (standing + moving) / 2
+        standing, moving = (standing, middle) if change(middle) else (middle, moving)
+    return change(moving)

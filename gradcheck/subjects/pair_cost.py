@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.arrays import Array
+from gradcheck.derivations.differences import leap_of
 from gradcheck.derivations.estimate import EPS
 from gradcheck.errors import UserError
 from gradcheck.subjects.first_calls import first_answers
@@ -27,8 +28,6 @@ CLEARLY = 1000
 GROWTH = 4
 # A change that is so many times smaller than another, and above the rounding as much, is neither a step nor rounding.
 BETWEEN = 30
-# How often the distance is halved at which it begins to move.
-BISECTIONS = 40
 # The points on a line whose third differences tell rounding from all else.
 POINTS = 16
 
@@ -109,11 +108,8 @@ class Cost:
             return abs(self.or_nan({k: a + distance * up[k] for k, a in self.parameters.items()}) - self.base)
 
         # In another direction it may stand still a little further.
-        standing, moving = 0.0, next((d for d in distance * 2.0 ** np.arange(8) if change(d)), distance)
-        for _ in range(BISECTIONS):
-            middle = (standing + moving) / 2
-            standing, moving = (standing, middle) if change(middle) else (middle, moving)
-        return change(moving)
+        moving = next((d for d in distance * 2.0 ** np.arange(8) if change(d)), distance)
+        return leap_of(change, 0.0, moving)
 
     def size(self, tensor: str) -> float:
         """A tensor's typical size, which its steps are multiples of."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gradcheck.arrays import Array, Arrays
-from gradcheck.faults import describe_error
+from gradcheck.faults import describe_error, gradient_or_nan
 from gradcheck.rounding.draws import SAFETY, UNIT
 from gradcheck.rounding.numpy_noise import rounding_uncertainty_of_numpy
 from gradcheck.subjects.pair import Calls
@@ -18,8 +18,8 @@ def rounding_of_pair(
     """The rounding uncertainty of the gradient by tensor, and that of the "cost" where a reference computes it.
 
     It is that at the parameters, or `at` others. Measured on the reference if there is one, so that a backward which loses
-    digits shows; else on the claimed gradient itself, unless it is `broken`. Where that raises beside the parameters nothing
-    is known, and a note says so. Where nothing but the parameters can be rounded, what is computed may round by a digit of
+    digits shows; else on the claimed gradient itself. Of a tensor whose gradient is `broken` there is none, of the others of it
+    there is. Where it raises beside the parameters nothing is known, and a note says so. Where nothing but the parameters can be rounded, what is computed may round by a digit of
     `scale(tensor)`, the size of a derivative by a tensor.
     """
     try:
@@ -35,22 +35,27 @@ def measured(
     calls: Calls, broken: list[str], notes: list[str], scale: Callable[[str], float], inputs: Arrays
 ) -> dict[str, Array]:
     dtype, has_reference = calls.dtype, calls.has_reference
-    if broken and not has_reference:
+    if broken and not (has_reference or (calls.first and calls.first.gradients)):  # nothing came
         return {name: np.zeros(array.shape) for name, array in inputs.items()}
+
+    def claimed(arrays: dict[str, Array]) -> dict[str, Array]:
+        found = calls.claimed(arrays, dtype)
+        return {name: gradient_or_nan(found, name, array.shape) for name, array in arrays.items()} if broken else found
+
     if not has_reference and not calls.in_torch:
         alone: list[Exception | None] = []
-        found = rounding_uncertainty_of_numpy(calls.claimed, inputs, dtype, alone.append)
+        found = rounding_uncertainty_of_numpy(claimed, inputs, dtype, alone.append)
         notes += [plain_arrays(error) for error in alone if error is not None]
         if alone and imported_torch():  # the arrays may be on their way to PyTorch
             from gradcheck.rounding.torch_noise import rounding_uncertainty
 
             alone.clear()
-            found = rounding_uncertainty(lambda arrays: calls.claimed(arrays, dtype), inputs, dtype, lambda: alone.append(None))
+            found = rounding_uncertainty(claimed, inputs, dtype, lambda: alone.append(None))
         return {name: each + SAFETY * UNIT[dtype] * scale(name) for name, each in found.items()} if alone else found
     from gradcheck.rounding.torch_noise import rounding_uncertainty
 
-    gradient = calls.reference if has_reference else calls.claimed
-    return rounding_uncertainty(lambda arrays: gradient(arrays, dtype), inputs, dtype)
+    gradient = (lambda arrays: calls.reference(arrays, dtype)) if has_reference else claimed
+    return rounding_uncertainty(gradient, inputs, dtype)
 
 
 def plain_arrays(error: Exception) -> str:

@@ -5,12 +5,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gradcheck.per_layer import split_name
 from lab.walking.reference import Tensors, linear, relu_input
 from networks import Network
 
+# The powers of the factor of the weights that a layer is multiplied by, with the statistics that such weights leave behind.
+POWERS = {"W": 1, "running_mean": 1, "running_var": 2}
+
 
 class Point(NamedTuple):
-    """Weights of the hidden layers times `factor`; those of the last layer such that logits are `spread` apart, if it is given.
+    """Weights of the hidden layers, and their running statistics, times `factor`; the weights of the last layer such that
+    logits are `spread` apart, if it is given.
 
     There the walk takes one update with each of `batches`: "same" is the batch size of the training, "other" another one.
     """
@@ -34,7 +39,12 @@ POINTS = (
 
 def state_at(point: Point, network: Network, state: Tensors, batches: list[Tensor]) -> Tensors:
     """The state (C, ...) at a point of the walk, for `batches` X (n, d) that the walk takes there."""
-    hidden = {f"W{layer}": state[f"W{layer}"] * point.factor for layer in range(1, network.depth)}
+    hidden = {
+        name: array * point.factor ** POWERS[kind]
+        for name, array in state.items()
+        for kind, layer in [split_name(name)]
+        if kind in POWERS and layer < network.depth
+    }
     state, outputs = off_kinks(network, {**state, **hidden}, batches)
     if point.spread is None:
         return state

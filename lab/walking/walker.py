@@ -108,7 +108,7 @@ def compare(where: str, name: str, claimed: Array | Tensor, expected: Tensor, al
         raise Astray(f"{where}: {name} has shape {tuple(claimed.shape[1:])}, in PyTorch {tuple(expected.shape[1:])}")
     bound = allowed if allowed.ndim == expected.ndim else along(allowed, expected)
     error = (claimed - expected).abs()  # (C, ...)
-    excess = torch.where((error == 0) | bound.isinf(), 0, error / bound).nan_to_num(nan=torch.inf)
+    excess = torch.where((error == 0) | (bound.isinf() & error.isfinite()), 0, error / bound).nan_to_num(nan=torch.inf)
     if not (excess > 1).any():
         return
     at = np.unravel_index(int(excess.argmax()), tuple(expected.shape))
