@@ -5,6 +5,7 @@ Each answer is true by itself: with that mistake the cost has the claimed deriva
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from gradcheck.arrays import Array
 from gradcheck.diagnosis.explanation import SHARP, UNEXPLAINED
 from gradcheck.diagnosis.expressions import expression, line_of, operands
 from gradcheck.diagnosis.operation_slips import slips, slips_in_rows
-from gradcheck.diagnosis.operations import Call, Change, Run, Seen, Site
+from gradcheck.diagnosis.operations import Call, Change, Fit, Run, Seen, Site
 from gradcheck.diagnosis.pair_patterns import Known
 
 # So small that its square vanishes.
@@ -31,11 +32,11 @@ CostAlong = Callable[[str, Array, complex, Run], complex]
 
 
 class Mistake(NamedTuple):
-    """A change at a site, in those of its runs that are in `which`; `words` hold {text} for the operation's and {where}."""
+    """A change at a site, in those of its runs that are in `which`; `words` hold {text} for the operation's."""
 
     words: str
     site: Site
-    change: Change
+    change: Change | Fit
     which: range
 
 
@@ -72,12 +73,13 @@ class Counterfactuals:
         honest = Run()
         if not self._is_derived(known.name, lines[0], honest):
             return None
-        for mistake in (*self.found, *mistakes(honest.seen)):
+        for mistake in chain(list(self.found), mistakes(honest.seen)):
             if time.perf_counter() > self.until:
                 return None
-            if self._explains(mistake, known.name, lines):
-                self.found.append(mistake)
-                return f"{known.name}: {in_words(mistake, honest.seen)}"
+            definite = self._fitted(mistake, known, lines[0])
+            if definite is not None and self._explains(definite, known.name, lines):
+                self.found.append(definite)
+                return f"{known.name}: {in_words(definite, honest.seen)}"
         return None
 
     def _is_derived(self, tensor: str, line: Line, honest: Run) -> bool:
@@ -88,17 +90,43 @@ class Counterfactuals:
             return False
         return line.as_good_as(right, line.reference)
 
+    def _fitted(self, mistake: Mistake, known: Known, line: Line) -> Mistake | None:
+        """The mistake with the number in it that a line shows; None where there is none, or too few entries confirm it."""
+        fit = mistake.change
+        if not isinstance(fit, Fit):
+            return mistake
+        if known.claimed.size < 3:
+            return None
+        try:
+            none, one = (self._derivative(known.name, line, run_with(mistake, at_number(fit, number))) for number in (0.0, 1.0))
+        except Exception:  # what runs in its place does not run everywhere
+            return None
+        number = (line.claimed - none) / (one - none) if abs(one - none) > line.rounding else float("nan")
+        words = fit.words(number) if np.isfinite(number) else None
+        return mistake._replace(words=f"{words}{mistake.words}", change=at_number(fit, number)) if words else None
+
     def _explains(self, mistake: Mistake, tensor: str, lines: Sequence[Line]) -> bool:
         """Whether with this mistake the cost has the claimed derivative along each line."""
-        changed = mistake.site, mistake.change, mistake.which
         try:
-            return all(line.as_good_as(self._derivative(tensor, line, Run(*changed)), line.claimed) for line in lines)
+            return all(line.as_good_as(self._derivative(tensor, line, run_with(mistake)), line.claimed) for line in lines)
         except Exception:  # what runs in its place does not run everywhere
             return False
 
     def _derivative(self, tensor: str, line: Line, run: Run) -> float:
         with np.errstate(all="ignore"):
             return float(np.imag(self.cost_along(tensor, line.direction, 1j * STEP, run)) / STEP)
+
+
+def run_with(mistake: Mistake, change: Change | None = None) -> Run:
+    """A run with a mistake whose change is definite, or with another change in its place."""
+    definite = mistake.change if change is None else change
+    assert not isinstance(definite, Fit)
+    return Run(mistake.site, definite, mistake.which)
+
+
+def at_number(fit: Fit, number: float) -> Change:
+    """The change with this number in it."""
+    return lambda call: fit.change(call, number)
 
 
 def directions_of(known: Known) -> list[Line]:

@@ -55,7 +55,7 @@ def single_entry(claimed: Array, reference: Array, differs: Array) -> Iterator[S
     if len(where) == 1 and claimed.size > 1:
         index = tuple(where[0])
         factor = factor_in_words(claimed[index], reference[index])
-        yield Suspicion(f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed)
+        yield Suspicion(f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed, place_only=True)
 
 
 def lost_precision(claimed: Array, reference: Array, rounding: float) -> Iterator[Suspicion]:
@@ -98,7 +98,7 @@ def single_line(claimed: Array, differs: Array, axis: int, rounding: float, pena
         yield Suspicion(f"{line} zero", claimed)
     if penalty is not None and np.abs(np.take(claimed - penalty, lines[0], axis)).max() <= rounding:
         yield Suspicion(f"{line} zero, apart from the penalty", claimed)
-    yield Suspicion(f"{line} wrong", claimed)
+    yield Suspicion(f"{line} wrong", claimed, place_only=True)
 
 
 def permuted_lines(claimed: Array, reference: Array) -> Iterator[Suspicion]:

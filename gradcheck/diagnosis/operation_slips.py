@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.diagnosis.operations import Call, Change, with_derivative
+from gradcheck.diagnosis.label_slips import smoothings
+from gradcheck.diagnosis.lookup_slips import counted_once
+from gradcheck.diagnosis.operations import Call, Slip, with_derivative
 from gradcheck.torch_if_there import is_tensor
-
-Slip = tuple[str, Change]
 
 # A number that is added and so small is a guard, against a logarithm of 0 or a division by it.
 GUARD = 1e-3
@@ -45,6 +45,8 @@ def slips(operation: str, call: Call) -> Iterator[Slip]:
         yield from wrong_derivatives(operation, call, places[0])
     for place in places:
         yield f"the path through {{operands[{place}]}} in {{text}} is missing", partial(without_path, place=place)
+    if places:
+        yield from smoothings(operation, call)
 
 
 def slips_in_rows(call: Call) -> Iterator[Slip]:
@@ -100,8 +102,7 @@ def wrong_derivatives(operation: str, call: Call, place: int) -> Iterator[Slip]:
         yield "the factor of {text} is taken twice", partial(twice, place=place)
     for words, slope in SLOPES.get(operation, {}).items():
         yield words, partial(sloping, place=place, slope=slope)
-    if operation == "getitem" and has_repeats(call):
-        yield "the repeated indices of {text} are counted once", counted_once
+    yield from counted_once(operation, call, place)
 
 
 def sloping(call: Call, place: int, slope: Callable[[Any, Any], Any]) -> Any:
@@ -121,20 +122,3 @@ def twice(call: Call, place: int) -> Any:
     again = list(call.arguments)
     again[place] = call.result().imag
     return with_derivative(call.result(), call.function(*again, **call.keywords).real)
-
-
-def has_repeats(call: Call) -> bool:
-    """Whether an index of rows names one of them more than once."""
-    index = np.asarray(call.arguments[1]) if not isinstance(call.arguments[1], tuple) else np.zeros(0)
-    return index.dtype.kind in "iu" and np.unique(index).size < index.size
-
-
-def counted_once(call: Call) -> Any:
-    """The rows at the indices, of which the last one of several equal alone hands the derivative on, as `d[index] += ...`."""
-    index, rows = np.asarray(call.arguments[1]), call.result()
-    _, from_behind = np.unique(index.ravel()[::-1], return_index=True)
-    last = np.zeros(index.size, bool)
-    last[index.size - 1 - from_behind] = True
-    derivative = rows.imag + 0
-    derivative[~last.reshape(index.shape)] = 0
-    return with_derivative(rows, derivative)

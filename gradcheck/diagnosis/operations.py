@@ -48,20 +48,39 @@ class Call(NamedTuple):
         """The argument at this place."""
         return [*flat(self.arguments)][place]
 
-    def without(self, place: int) -> "Call":
-        """The same with no derivative flowing through the argument at this place."""
+    def replacing(self, place: int, other: Any) -> "Call":
+        """The same with another argument at this place."""
         places = iter(range(sys.maxsize))
 
-        def cut(value: Any) -> Any:
+        def replaced(value: Any) -> Any:
             if isinstance(value, list | tuple):
-                return type(value)([cut(part) for part in value])
-            return with_derivative(value, 0 * value.imag) if next(places) == place and carries(value) else value
+                return type(value)([replaced(part) for part in value])
+            return other if next(places) == place else value
 
-        return self._replace(arguments=tuple(cut(value) for value in self.arguments))
+        return self._replace(arguments=tuple(replaced(value) for value in self.arguments))
+
+    def without(self, place: int) -> "Call":
+        """The same with no derivative flowing through the argument at this place."""
+        value = self.at(place)
+        return self.replacing(place, with_derivative(value, 0 * value.imag))
 
 
 # What takes the place of a run of an operation.
 Change = Callable[[Call], Any]
+
+
+class Fit(NamedTuple):
+    """What takes the place of an operation with a number in it that the claimed gradient shows.
+
+    The derivative of `change(call, number)` is affine in the number. `words(number)` are None where that means nothing.
+    """
+
+    change: Callable[[Call, float], Any]
+    words: Callable[[float], str | None]
+
+
+# A mistake in an operation: its words, and what runs in its place. A Fit has words of its own, and these follow them.
+Slip = tuple[str, Change | Fit]
 
 
 class Seen(NamedTuple):
@@ -146,6 +165,9 @@ class Carrier(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         return self.run.array(self.run.operation("getitem", Call(operator.getitem, (plain(self), plain_arrays(index)), {})))
+
+    def take(self, *arguments: Any, **keywords: Any) -> Any:
+        return np.take(self, *arguments, **keywords)
 
 
 def plain_arrays(value: Any) -> Any:

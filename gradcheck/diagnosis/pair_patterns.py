@@ -70,8 +70,18 @@ def diagnose_pair(
             found[name] = f"{name}: {NOT_FINITE}"
         elif name in truth:
             known = known_entries(name, case, truth[name], parameters[name])
-            found[name] = None if known is None else from_numbers(known, right, parameters) or otherwise(known)
+            found[name] = None if known is None else cause_of(known, right, parameters, otherwise)
     return found
+
+
+def cause_of(known: Known, right: Arrays, parameters: Arrays, otherwise: Explain) -> str | None:
+    """What the numbers show, or, where they show at most which entries are wrong, what `otherwise` does."""
+    suspicion = from_numbers(known, right, parameters)
+    if suspicion is None or suspicion.place_only:
+        other = otherwise(known)
+        if other is not None or suspicion is None:
+            return other
+    return with_evidence(known.name, suspicion.sentence, unexplained(suspicion.prediction, known.claimed, known.reference))
 
 
 def known_entries(name: str, case: Case, truth: Truth, parameter: Array) -> Known | None:
@@ -92,13 +102,10 @@ def known_entries(name: str, case: Case, truth: Truth, parameter: Array) -> Know
     return Known(name, claimed, reference, parameter, rounding, np.flatnonzero(known), np.shape(known))
 
 
-def from_numbers(known: Known, right: Arrays, parameters: Arrays) -> str | None:
-    """The first suspicion that explains the known entries, in words; `right` are all right gradients that are known."""
-    for suspicion in suspicions(known, right, parameters):
-        if explains(suspicion, known.claimed, known.reference, known.rounding):
-            left = unexplained(suspicion.prediction, known.claimed, known.reference)
-            return with_evidence(known.name, suspicion.sentence, left)
-    return None
+def from_numbers(known: Known, right: Arrays, parameters: Arrays) -> Suspicion | None:
+    """The first suspicion that explains the known entries; `right` are all right gradients that are known."""
+    all_suspicions = suspicions(known, right, parameters)
+    return next((each for each in all_suspicions if explains(each, known.claimed, known.reference, known.rounding)), None)
 
 
 def suspicions(known: Known, right: Arrays, parameters: Arrays) -> Iterator[Suspicion]:
@@ -142,7 +149,7 @@ def single_known_entry(known: Known) -> Iterator[Suspicion]:
         index = ", ".join(map(str, np.unravel_index(known.entries[wrong[0]], known.shape)))
         factor = factor_in_words(known.claimed[wrong[0]], known.reference[wrong[0]])
         words = f"of the {len(known.entries)} entries that are known for certain, [{index}] alone is wrong{factor}"
-        yield Suspicion(words, known.claimed)
+        yield Suspicion(words, known.claimed, place_only=True)
 
 
 def shifted(claimed: Array, reference: Array) -> Iterator[Suspicion]:
