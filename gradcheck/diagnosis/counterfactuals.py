@@ -3,6 +3,7 @@
 Each answer is true by itself: with that mistake the cost has the claimed derivative, along several random directions.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -15,7 +16,7 @@ from gradcheck.arrays import Array
 from gradcheck.diagnosis.explanation import SHARP, UNEXPLAINED
 from gradcheck.diagnosis.expressions import expression, line_of, operands
 from gradcheck.diagnosis.operation_slips import slips, slips_in_rows
-from gradcheck.diagnosis.operations import Call, Change, Fit, Run, Seen, Site
+from gradcheck.diagnosis.operations import Call, Change, Fit, Run, Seen, Site, Slip
 from gradcheck.diagnosis.pair_patterns import Known
 
 # So small that its square vanishes.
@@ -149,15 +150,21 @@ def mistakes(seen: dict[Site, Seen]) -> Iterator[Mistake]:
     of_one_call = {site: each for site, each in seen.items() if each.runs < seen[site._replace(places=site.places[:1])].runs}
     for sites in (own, of_one_call):
         for site, each in sites.items():
-            for words, change in slips(site.operation, each.last):
+            for words, change in as_far_as_they_go(slips(site.operation, each.last)):
                 yield Mistake(words, site, change, range(each.runs))
     for site, each in (own | of_one_call).items():
         for call, which, text in some_of(each):
-            for words, change in slips(site.operation, call):
+            for words, change in as_far_as_they_go(slips(site.operation, call)):
                 yield Mistake(f"{words}, {text}", site, change, which)
     for site, each in own.items():
-        for words, change in slips_in_rows(each.last):
+        for words, change in as_far_as_they_go(slips_in_rows(each.last)):
             yield Mistake(words, site, change, range(each.runs))
+
+
+def as_far_as_they_go(of_one_call: Iterator[Slip]) -> Iterator[Slip]:
+    """The same, up to the first that can't be made: an operation may be anything, and run but in its place."""
+    with contextlib.suppress(Exception):
+        yield from of_one_call
 
 
 def some_of(seen: Seen) -> Iterator[tuple[Call, range, str]]:
@@ -169,6 +176,8 @@ def some_of(seen: Seen) -> Iterator[tuple[Call, range, str]]:
     if runs > 2:
         yield seen.last, range(1, runs), f"in all but the first of its {runs} runs"
         yield seen.first, range(runs - 1), f"in all but the last of its {runs} runs"
+        yield seen.first, range(2), f"in the first two of its {runs} runs"
+        yield seen.last, range(runs - 2, runs), f"in the last two of its {runs} runs"
 
 
 def in_words(mistake: Mistake, seen: dict[Site, Seen]) -> str:

@@ -27,15 +27,15 @@ class Suspicion(NamedTuple):
     """A sentence, and the gradient that it predicts, an array of the tensor's shape.
 
     `fitted` numbers in it were chosen so that it comes close to the claimed gradient. The right gradient is known up to an
-    uncertainty, of which the prediction has `amplifies` times as much. With `place_only` the sentence says where it is wrong and
-    not why.
+    uncertainty, of which the prediction has `amplifies` times as much. A `vague` sentence says where or by
+    how much it is wrong, and not why.
     """
 
     sentence: str
     prediction: Array
     fitted: int = 0
     amplifies: float = 1.0
-    place_only: bool = False
+    vague: bool = False
 
 
 def unexplained(prediction: Array, claimed: Array, reference: Array) -> float:

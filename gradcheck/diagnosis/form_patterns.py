@@ -55,7 +55,7 @@ def single_entry(claimed: Array, reference: Array, differs: Array) -> Iterator[S
     if len(where) == 1 and claimed.size > 1:
         index = tuple(where[0])
         factor = factor_in_words(claimed[index], reference[index])
-        yield Suspicion(f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed, place_only=True)
+        yield Suspicion(f"the single entry [{', '.join(map(str, index))}] is wrong{factor}", claimed, vague=True)
 
 
 def lost_precision(claimed: Array, reference: Array, rounding: float) -> Iterator[Suspicion]:
@@ -98,7 +98,7 @@ def single_line(claimed: Array, differs: Array, axis: int, rounding: float, pena
         yield Suspicion(f"{line} zero", claimed)
     if penalty is not None and np.abs(np.take(claimed - penalty, lines[0], axis)).max() <= rounding:
         yield Suspicion(f"{line} zero, apart from the penalty", claimed)
-    yield Suspicion(f"{line} wrong", claimed, place_only=True)
+    yield Suspicion(f"{line} wrong", claimed, vague=True)
 
 
 def permuted_lines(claimed: Array, reference: Array) -> Iterator[Suspicion]:
@@ -136,8 +136,10 @@ def times(c: float, words: str, reference: Array) -> Suspicion:
 def other_factor(claimed: Array, reference: Array) -> Iterator[Suspicion]:
     """It is multiplied by any other factor, by regression."""
     c = projection(claimed, reference)
-    words = f"{c:.6g}" if abs(c - 1) > 1e-4 else f"(1 {c - 1:+.1e})"
-    yield times(c, words, reference)._replace(fitted=1)
+    whole = round(1 / c) if c else 0
+    short = f"1/{whole}" if abs(whole) > 1 and abs(whole * c - 1) < 1e-6 else f"{c:.6g}"
+    words = short if abs(c - 1) > 1e-4 else f"(1 {c - 1:+.1e})"
+    yield times(c, words, reference)._replace(fitted=1, vague=True)
 
 
 def dropout_scales() -> Iterator[tuple[float, str]]:

@@ -28,7 +28,7 @@ def counted_once(operation: str, call: Call, place: int) -> Iterator[Slip]:
 
 def positions_in(operation: str, call: Call, place: int) -> Array | None:
     """Where in the argument at `place`, which is flattened, each entry of what a lookup returns comes from."""
-    if operation not in LOOKUPS or "max_norm" in call.keywords:
+    if operation not in LOOKUPS or call.keywords.get("max_norm") is not None:
         return None
     source = call.at(place)
     places = np.arange(float(np.prod(np.shape(source)))).reshape(np.shape(source))

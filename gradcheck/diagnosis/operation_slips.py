@@ -18,6 +18,9 @@ from gradcheck.torch_if_there import is_tensor
 # A number that is added and so small is a guard, against a logarithm of 0 or a division by it.
 GUARD = 1e-3
 
+# Operations that bound a number.
+BOUNDS = ("maximum", "minimum", "clip", "clamp", "clamp_min", "clamp_max")
+
 # By operation, what is taken for its derivative at z where it returns y.
 SLOPES: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
     "tanh": {
@@ -26,6 +29,10 @@ SLOPES: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
         "the derivative of {text} is taken to be 1 - tanh(tanh(z))**2": lambda z, y: 1 - np.tanh(y) ** 2,
         "the derivative of {text} is taken to be tanh(z) * (1 - tanh(z))": lambda z, y: y * (1 - y),
         "the derivative of {text} is taken to be 1 + tanh(z)**2": lambda z, y: 1 + y**2,
+        "the derivative of {text} is taken to be 1 - z": lambda z, y: 1 - z,
+        "the derivative of {text} is taken to be (1 - tanh(z))**2": lambda z, y: (1 - y) ** 2,
+        "the derivative of {text} is taken to be 1 - 2 * tanh(z)": lambda z, y: 1 - 2 * y,
+        "the derivative of {text} is taken to be tanh(z)**2": lambda z, y: y**2,
     },
     "exp": {"the factor 1 - s of the derivative of a sigmoid s is missing, which is computed from {text}": lambda z, y: 1 + y},
     "sigmoid": {
@@ -41,6 +48,9 @@ def slips(operation: str, call: Call) -> Iterator[Slip]:
     if operation == "add":
         yield from guards(call)
     places = call.carriers()
+    if operation in BOUNDS and len(places) == 1:
+        words = f"the cost bounds {{operands[{places[0]}]}} in {{text}}, and the gradient does not"
+        yield words, partial(alone, place=places[0])
     if len(places) == 1:
         yield from wrong_derivatives(operation, call, places[0])
     for place in places:
@@ -84,10 +94,10 @@ def guards(call: Call) -> Iterator[Slip]:
         if isinstance(guard, float) and 0 < abs(guard) <= GUARD:
             difference = f"the difference is {guard:.0e} / {{operands[{other}]}}"
             words = f"the cost has a guard that the gradient leaves out, {{text}}; {difference}"
-            yield words, partial(without_guard, place=other)
+            yield words, partial(alone, place=other)
 
 
-def without_guard(call: Call, place: int) -> Any:
+def alone(call: Call, place: int) -> Any:
     """The argument at `place` alone."""
     return call.arguments[place] + 0.0
 
@@ -102,7 +112,38 @@ def wrong_derivatives(operation: str, call: Call, place: int) -> Iterator[Slip]:
         yield "the factor of {text} is taken twice", partial(twice, place=place)
     for words, slope in SLOPES.get(operation, {}).items():
         yield words, partial(sloping, place=place, slope=slope)
+    if operation in ("multiply", "where"):
+        yield from kept_mask(call, place)
+    if operation in ("add.reduce", "sum", "mean"):
+        yield from sums_for_means(operation, call, place)
     yield from counted_once(operation, call, place)
+
+
+def kept_mask(call: Call, place: int) -> Iterator[Slip]:
+    """A mask of zeros and one other number, such as that of a dropout, of which the gradient keeps the number alone."""
+    for other, value in enumerate(call.arguments):
+        if other == place or not np.ndim(value):
+            continue
+        kept = np.unique(np.real(np.asarray(value)).astype(float))
+        if len(kept) == 2 and kept[0] == 0:
+            words = f"the zeros of {{operands[{other}]}} in {{text}} are left out, and all is multiplied by {kept[1]:.6g}"
+            yield words, partial(passed_on, place=place, factor=kept[1])
+
+
+def sums_for_means(operation: str, call: Call, place: int) -> Iterator[Slip]:
+    """A mean taken for a sum, a sum for a mean, or a mean taken twice, over all that is summed up or over one of its axes."""
+    shape, found = np.shape(call.at(place)), np.shape(call.result())
+    for count in sorted({*shape, int(np.prod(shape) // max(np.prod(found), 1))} - {0, 1}):
+        if operation == "mean":
+            yield f"the mean {{text}} is taken for a sum over {count}", partial(scaled, factor=count)
+        words = f"the gradient divides {{text}} by {count} where the cost does not, as a mean over {count} would"
+        yield words, partial(scaled, factor=1 / count)
+
+
+def scaled(call: Call, factor: float) -> Any:
+    """What the operation returns, with a multiple of its derivative."""
+    found = call.result()
+    return with_derivative(found, factor * found.imag)
 
 
 def sloping(call: Call, place: int, slope: Callable[[Any, Any], Any]) -> Any:
@@ -112,9 +153,9 @@ def sloping(call: Call, place: int, slope: Callable[[Any, Any], Any]) -> Any:
     return with_derivative(y, z.imag.new_tensor(slopes) * z.imag if is_tensor(z) else slopes * z.imag)
 
 
-def passed_on(call: Call, place: int) -> Any:
-    """What the operation returns, with the derivative of the argument at `place` as it came."""
-    return with_derivative(call.result(), call.at(place).imag)
+def passed_on(call: Call, place: int, factor: float = 1.0) -> Any:
+    """What the operation returns, with the derivative of the argument at `place` as it came, or a multiple of it."""
+    return with_derivative(call.result(), factor * call.at(place).imag)
 
 
 def twice(call: Call, place: int) -> Any:

@@ -75,9 +75,9 @@ def diagnose_pair(
 
 
 def cause_of(known: Known, right: Arrays, parameters: Arrays, otherwise: Explain) -> str | None:
-    """What the numbers show, or, where they show at most which entries are wrong, what `otherwise` does."""
+    """What the numbers show, or, where they show no more than where or by how much it is wrong, what `otherwise` does."""
     suspicion = from_numbers(known, right, parameters)
-    if suspicion is None or suspicion.place_only:
+    if suspicion is None or suspicion.vague:
         other = otherwise(known)
         if other is not None or suspicion is None:
             return other
@@ -123,6 +123,8 @@ def suspicions(known: Known, right: Arrays, parameters: Arrays) -> Iterator[Susp
         c = projection(claimed - reference, direction)
         words = f"claimed - reference is {c:.6g} * {of}: a term of that form is missing or too much"
         yield Suspicion(words, reference + c * direction, fitted=1)
+    if known.complete:
+        yield from terms_of_others(claimed, reference, name, parameters)
     yield from factor_and_term(claimed, reference, parameter, name)
     if known.complete:
         yield from shifted(claimed, reference)
@@ -149,7 +151,19 @@ def single_known_entry(known: Known) -> Iterator[Suspicion]:
         index = ", ".join(map(str, np.unravel_index(known.entries[wrong[0]], known.shape)))
         factor = factor_in_words(known.claimed[wrong[0]], known.reference[wrong[0]])
         words = f"of the {len(known.entries)} entries that are known for certain, [{index}] alone is wrong{factor}"
-        yield Suspicion(words, known.claimed, place_only=True)
+        yield Suspicion(words, known.claimed, vague=True)
+
+
+def terms_of_others(claimed: Array, reference: Array, name: str, parameters: Arrays) -> Iterator[Suspicion]:
+    """A term of another parameter of its shape, such as the penalty of another layer, too much or in place of its own."""
+    for other, value in parameters.items():
+        if other != name and value.shape == claimed.shape:
+            for direction, of, cause in (
+                (value - parameters[name], f"({other} - {name})", f"a term of {other} stands where one of {name} should"),
+                (value, other, f"a term of {other} is too much, or missing"),
+            ):
+                c = projection(claimed - reference, direction)
+                yield Suspicion(f"claimed - reference is {c:.6g} * {of}: {cause}", reference + c * direction, fitted=1)
 
 
 def shifted(claimed: Array, reference: Array) -> Iterator[Suspicion]:
