@@ -82,3 +82,23 @@ def assert_complex_step_sees(w, cost, gradient, digits):
     found = result.tensors[0]["oracles"]["complex-step"]
     assert found["max_abs_error"] <= digits * max(1, np.abs(np.asarray(gradient(w))).max()), result.notes
     assert found["worst"]["reference"] is not None
+
+
+@pytest.mark.parametrize("library", [np, torch], ids=lambda library: library.__name__)
+def test_what_overflows_on_the_way(library):
+    """The exponential of a saturated sigmoid is infinite, in complex numbers as in real ones."""
+    w = np.array([-800.0, 1.0, 800.0])
+
+    def cost(p):
+        with np.errstate(over="ignore"):
+            return (1 / (1 + library.exp(-p["w"]))).sum() + (p["w"] / library.cosh(2 * p["w"])).sum() + p["w"].sum()
+
+    def gradients(p):
+        middle = np.asarray(p["w"][1])
+        s = 1 / (1 + np.exp(-middle))
+        slope = s * (1 - s) + (1 - 2 * middle * np.tanh(2 * middle)) / np.cosh(2 * middle)
+        return {"w": np.array([1.0, 1 + slope, 1.0])}
+
+    result = check({"w": w if library is np else torch.tensor(w)}, cost, gradients)
+    assert result.verdict == "pass"
+    assert result.tensors[0]["oracles"]["complex-step"]["worst"]["index"] is not None, result.notes

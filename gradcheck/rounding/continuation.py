@@ -87,13 +87,23 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], keywords: 
     """`getattr(ufunc, method)(*inputs, **keywords)`, continued where an input is complex; all arrays are plain ones."""
     continued = UFUNCS.get(ufunc.__name__) if method == "__call__" and any(map(np.iscomplexobj, inputs)) else None
     if continued is None:
-        return getattr(ufunc, method)(*inputs, **keywords)
-    value = continued(*inputs)
+        return without_overflow(getattr(ufunc, method)(*inputs, **keywords))
+    value = without_overflow(continued(*inputs))
     if "out" not in keywords:
         return value
     (out,) = keywords["out"]
     np.copyto(out, value, where=keywords.get("where", True))
     return out
+
+
+def without_overflow(value: Any) -> Any:
+    """The value, without an imaginary part where the real one is infinite: 1 / (1 + exp(800)) is 0 then, as without one."""
+    if not np.iscomplexobj(value) or not np.isinf(np.real(value)).any():
+        return value
+    if not isinstance(value, np.ndarray):
+        return type(value)(value.real)
+    value.imag[np.isinf(value.real)] = 0
+    return value
 
 
 def continued_ufunc(ufunc: np.ufunc, method: str) -> Callable[..., Any]:

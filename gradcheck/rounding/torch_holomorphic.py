@@ -17,6 +17,9 @@ class HolomorphicMode(OperatorMode):
         """The result of the operator, continued to complex numbers where PyTorch does not."""
         if not any(map(is_complex, tensors_in(arguments))):
             return operator(*arguments, **keywords)
+        return without_overflow(self.continued(operator, arguments, keywords))
+
+    def continued(self, operator: Operator, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         continued = CONTINUED.get(name_of(operator))
         if continued is not None:
             return continued(*arguments, **keywords)
@@ -49,6 +52,13 @@ def with_complex_tensors(argument: Any) -> Any:
         return type(argument)(map(with_complex_tensors, argument))
     is_floating = isinstance(argument, Tensor) and argument.is_floating_point()
     return argument.to(torch.complex128) if is_floating else argument
+
+
+def without_overflow(value: Any) -> Any:
+    """The value, without an imaginary part where the real one is infinite, see `continuation.py`."""
+    if not is_complex(value) or not torch.isinf(value.real).any():
+        return value
+    return value.copy_(torch.where(torch.isinf(value.real), torch.complex(value.real, torch.zeros_like(value.real)), value))
 
 
 def real(value: Any) -> Any:
