@@ -187,9 +187,10 @@ TORCH_LOOKUPS = {
 @pytest.mark.parametrize(("cost", "in_torch"), both_kinds(LOOKUPS, TORCH_LOOKUPS))
 def test_repeated_indices_that_are_counted_once(cost, in_torch, how):
     (found,) = causes(embedding(), cost, counted(how), in_torch)
-    assert found.startswith("E: index 2 occurs 3 times in `")
-    assert "and the gradient counts repeated indices once, as `d[index] += ...` does" in found
-    assert "np.add.at(d, index, ...)" in found
+    assert found.startswith("E: the repeated indices of `")
+    assert (
+        "are counted once in the gradient, as by `d[index] += ...`, though index 2 occurs 3 times; `np.add.at(d, ind" in found
+    )
     assert causes(embedding(), cost, counted(added_up), in_torch, "pass") == [None]
 
 

@@ -182,7 +182,7 @@ def looked_up_once(w):
             lambda w: X.T @ (D * np.cos(X @ w) * MASK),
             "it is multiplied by 0.7, as 1 - p of a dropout with p = 0.3 would",
         ),
-        (lambda w: (D[:5] * w[INDEX] ** 2).sum(), looked_up_once, "index 1 occurs 2 times in `w[INDEX]` (line"),
+        (lambda w: (D[:5] * w[INDEX] ** 2).sum(), looked_up_once, "the repeated indices of `w[INDEX]` (line"),
         (
             lambda w: (D * np.sin(X @ w)).sum() / 7 + 0.1 * (w**2).sum(),
             lambda w: X.T @ (D * np.cos(X @ w)) + 0.2 * w,

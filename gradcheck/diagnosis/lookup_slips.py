@@ -19,8 +19,8 @@ def counted_once(operation: str, call: Call, place: int) -> Iterator[Slip]:
     if positions is None or np.unique(positions).size == positions.size:
         return
     words = (
-        f"{most_frequent(positions, np.shape(call.at(place)))} in {{text}}, and the gradient counts repeated indices once, "
-        "as `d[index] += ...` does, where `np.add.at(d, index, ...)` would add up all of them"
+        "the repeated indices of {text} are counted once in the gradient, as by `d[index] += ...`, though "
+        f"{most_frequent(positions, np.shape(call.at(place)))}; `np.add.at(d, index, ...)` adds up all of them"
     )
     for mask in (last_ones(positions), first_ones(positions)):
         yield words, partial(masked, mask=mask.reshape(positions.shape))
