@@ -136,7 +136,7 @@ def sums_for_means(operation: str, call: Call, place: int) -> Iterator[Slip]:
     for count in sorted({*shape, int(np.prod(shape) // max(np.prod(found), 1))} - {0, 1}):
         if operation == "mean":
             yield f"the mean {{text}} is taken for a sum over {count}", partial(scaled, factor=count)
-        words = f"the gradient divides {{text}} by {count} where the cost does not, as a mean over {count} would"
+        words = f"the gradient divides {{text}} by {count} once more than the cost does, as a mean over {count} would"
         yield words, partial(scaled, factor=1 / count)
 
 
