@@ -13,6 +13,7 @@ import numpy as np
 from gradcheck import verdict
 from gradcheck.arrays import Array
 from gradcheck.derivations.estimate import Estimate, at_places, exactly, largest_known, unknown
+from gradcheck.faults import never_came
 from gradcheck.report.sentences import NOT_COMPARED, sensitivity_sentence
 from gradcheck.result import CheckResult, ForwardRow, TensorRow
 from gradcheck.subject import ENTRYWISE, ORACLES, Advance, Case, Subject, no_progress
@@ -39,7 +40,7 @@ def examine_subject(
     cases, faults = subject.evaluate()
     checks = tensor_checks(subject, oracles, cases, advance, tolerance)
     # What is missing or misshapen has a sentence already.
-    missing = {tensor for tensor in checks if faults and np.isnan(cases[0].claimed[tensor]).all()}
+    missing = {tensor for tensor in checks if np.isnan(cases[0].claimed[tensor]).all() and never_came(faults, tensor)}
     rows = {
         tensor: check.row_without_gradient() if tensor in missing else check.row("taylor" in oracles, seed)
         for tensor, check in checks.items()
@@ -128,7 +129,7 @@ def diagnose(subject: Subject, cases: list[Case], checks: Mapping[str, TensorChe
 
 def describe_sensitivity(rows: Mapping[str, TensorRow], checks: Sequence[TensorCheck]) -> str:
     """A sentence on the smallest error that would have been seen."""
-    visible = [check.visible_errors for check in checks if check.judgements]
+    visible = [check.visible_errors[np.isfinite(check.claimed).all(axis=0)] for check in checks if check.judgements]
     sampled = any(row["directions"] for row in rows.values())
     return sensitivity_sentence(np.concatenate(visible), sampled) if visible else NOT_COMPARED
 

@@ -21,6 +21,8 @@ LIBRARIES = (
 
 # How the sentence on a backward pass begins that changes its own parameters: what it returns may be right elsewhere alone.
 IN_PLACE = "gradients changes its parameters in place"
+# And the one on a backward pass that returns nothing.
+RAISED = "the backward pass raised"
 
 
 def describe_error(error: BaseException) -> str:
@@ -72,6 +74,11 @@ def misshapen(gradients: Mapping[str, Any], parameters: Arrays) -> Iterator[str]
     for name in gradients:
         if name not in parameters:
             yield f"{name} has a gradient and is no parameter"
+
+
+def never_came(faults: Sequence[str], tensor: str) -> bool:
+    """Whether one of these sentences says that no gradient of the tensor came, or none of its form."""
+    return any(fault.startswith((RAISED, f"the gradient of {tensor} ")) for fault in faults)
 
 
 def gradient_or_nan(gradients: Mapping[str, Any], tensor: str, shape: tuple[int, ...]) -> Array:

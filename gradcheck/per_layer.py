@@ -7,6 +7,7 @@ import numpy as np
 
 from gradcheck.arrays import Arrays
 from gradcheck.errors import UserError
+from gradcheck.faults import counted
 
 # One number for all layers, or one a layer.
 Lambda = float | Sequence[float] | np.ndarray
@@ -31,7 +32,9 @@ def lambda_per_layer(lam: Lambda, depth: int) -> tuple[float, ...]:
     numbers = np.asarray(lam).tolist()
     per_layer = tuple(numbers) if isinstance(numbers, list) else (numbers,) * depth
     if len(per_layer) != depth:
-        raise UserError(f"lambda has {len(per_layer)} values, the network has {depth} layers with weights")
+        raise UserError(
+            f"lambda has {counted(len(per_layer), 'value')}, the network has {counted(depth, 'layer')} with weights"
+        )
     if not all(0 <= number <= LARGEST_LAMBDA for number in per_layer):
         raise UserError(f"lambda must be from 0 to {LARGEST_LAMBDA:g}, got {lam}")
     return per_layer

@@ -14,6 +14,7 @@ from conftest import call
 import gradcheck
 from gradcheck import check, cli
 from gradcheck.errors import OutOfTime
+from gradcheck.report.sentences import failures
 from gradcheck.subjects.pair import Calls, Pair
 from gradcheck.subjects.plan import Plan, duration
 
@@ -128,6 +129,30 @@ def test_what_is_not_affordable_is_at_least_four_calls():
 def test_the_wrong_tensor_is_named_where_time_is_left():
     result = Counted(0.004, wrong=WRONG["b is missing"]).check(budget=1.0)
     assert {row["name"]: row["verdict"] for row in result.tensors} == {"W": "pass", "b": "fail"}
+
+
+@pytest.mark.parametrize("kind", ["asked", "no time"])
+def test_a_quick_check_that_cannot_say_which_tensor_is_wrong_says_how_to_learn_it(kind):
+    options = {"asked": {"quick": True}, "no time": {"budget": 1e-9}}[kind]
+    way = {"asked": "the check without --quick", "no time": "a check with a larger --budget"}[kind]
+    result = Counted(wrong=WRONG["twice"]).check(**options)
+    (line,) = failures(result.as_json())
+    assert f"say in which of W and b: {way}" in line
+    assert [row["verdict"] for row in result.tensors] == ["undecided", "undecided"]
+
+
+def test_a_quick_check_names_the_tensor_where_it_can():
+    result = Counted(0.004, wrong=WRONG["b is missing"]).check(budget=1.0)
+    assert result.faults[0].endswith("; the error is in b")
+    assert failures(result.as_json())[1:] == ["fail: pair b, 1 of 1 random direction over all entries"]
+    result = check({"W": P["W"]}, lambda p: (p["W"] ** 2).sum(), lambda p: {"W": p["W"]}, quick=True)
+    assert result.faults[0].endswith("; the error is in W")
+
+
+def test_a_quick_check_looks_at_the_others_where_a_gradient_is_not_finite():
+    result = Counted(wrong=lambda g: g | {"b": g["b"] * np.inf}).check(quick=True)
+    assert failures(result.as_json()) == ["fail: pair, the gradient of b is not finite everywhere"]
+    assert [row["verdict"] for row in result.tensors] == ["pass", "fail"]
 
 
 def test_a_gradient_that_takes_long_is_in_the_budget():

@@ -12,9 +12,10 @@ from test_random_pairs import random_pair
 from benchmarks.cost_pairs import draw, plant
 from benchmarks.cost_truth import NoTruth
 from gradcheck import check, verdict, worst
-from gradcheck.report.rows import tensor_rows
+from gradcheck.faults import counted
+from gradcheck.report.rows import tensor_rows, worst_cells
 from gradcheck.report.sentences import alone_sentences, failures
-from gradcheck.report.tables import network_table
+from gradcheck.report.tables import conclusion, network_table
 from gradcheck.result import CheckResult
 
 WORD = {"pass": "pass", "fail": "FAIL", "undecided": "UNDECIDED"}
@@ -59,7 +60,7 @@ def test_a_tensor_that_is_right_at_ties_alone_has_its_verdict_there():
     result = check({"w": np.zeros(2)}, absolute, lambda p: {"w": np.array([-0.5, 0.5])})
     require_true_rows(result)
     assert [row[1:4] for row in rows_of(result) if row[0] == "central"] == [("-", "-", "-")]
-    assert [row[2:] for row in rows_of(result) if row[0] == "tie"] == [("between", "[0]", "pass, 2 kink")]
+    assert [row[2:] for row in rows_of(result) if row[0] == "tie"] == [("between", "[0]", "pass, 2 kinks")]
 
 
 def test_what_is_beyond_a_tie_fails_in_the_row_of_the_tie():
@@ -212,3 +213,85 @@ def test_the_index_of_an_entry_reads_as_in_python():
     cells = list(chain.from_iterable(column.cells for column in network_table(result.as_json()).columns))
     assert "[0, 0]" in cells
     assert "[0, 0] is 2.1" in failures(result.as_json())[0]
+
+
+def cubes_in_floats(p):
+    return float((p["w"] ** 3).sum() + np.exp(-(p["v"] ** 2)).sum())
+
+
+@pytest.mark.parametrize("beside", [0.0, 1e-290])
+def test_errors_of_entries_near_0_are_relative_to_their_tensor(beside):
+    """Differences know them to 1e-12 or so: relative to the entries that is anything up to 1e296."""
+    parameters = {"w": np.array([0.0, 2.0, 3.0]), "v": np.array([30.0, 40.0, 35.0])}
+
+    def gradients(p):
+        return {"w": 3 * p["w"] ** 2 + np.array([beside, 0, 0]), "v": -2 * p["v"] * np.exp(-(p["v"] ** 2))}
+
+    result = check(parameters, cubes_in_floats, gradients)
+    require_true_rows(result)
+    shown = [row[2] for name in parameters for row in rows_of(result, name) if row[0] == "central"]
+    assert (result.verdict, max(map(float, shown)) < 1e-9) == ("pass", True)
+
+
+def test_an_oracle_that_allows_more_than_the_derivatives_knows_nothing():
+    found = {"index": [0], "claimed": 2e-30, "reference": 0.0, "rel_error": 1e-6, "allowed": 1e54}
+    assert worst_cells(found)[:2] == ("1.0e-06", "unknown")
+    assert worst_cells(found | {"allowed": 2.0}, tolerance=2.0)[:2] == ("1.0e-06", "2.0e+00")
+
+
+LACKING = {
+    "none": lambda g: {**g, "w": None},
+    "left out": lambda g: {"b": g["b"]},
+    "string": lambda g: {**g, "w": "abc"},
+    "shape": lambda g: {**g, "w": g["w"][:1]},
+}
+TWO = {"w": np.ones(2), "b": np.ones(1)}
+
+
+def squares_and_cubes(p):
+    return (p["w"] ** 2).sum() + (p["b"] ** 3).sum()
+
+
+def slopes(p):
+    return {"w": 2 * p["w"], "b": 3 * p["b"] ** 2}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("kind", LACKING)
+def test_a_tensor_without_a_gradient_has_a_row_without_numbers(kind, quick):
+    """And what would have been seen in the others is limited by their rounding, which is known all the same."""
+    result = check(TWO, squares_and_cubes, lambda p: LACKING[kind](slopes(p)), quick=quick)
+    ((judge, *cells, mark),) = rows_of(result)
+    assert ({judge, *cells}, mark) == ({"-"}, "FAIL" if quick else "FAIL 2")
+    (line,) = failures(result.as_json())
+    assert line.startswith("fail: pair, the gradient of w ")
+    assert [row["verdict"] for row in result.tensors] == ["fail", "pass"]
+    if not quick:
+        require_true_rows(result)
+        assert 1e-16 < float(re.search(r"relative error of (\S+) in", result.sensitivity)[1]) < 1e-10
+
+
+def test_a_backward_that_raises_leaves_rows_without_numbers():
+    def gradients(p):
+        raise ValueError("no")
+
+    result = check(TWO, squares_and_cubes, gradients)
+    assert [rows_of(result, name) for name in TWO] == [[("-", "-", "-", "-", "FAIL 2")], [("-", "-", "-", "-", "FAIL 1")]]
+
+
+def test_a_gradient_that_is_not_a_number_beside_one_that_did_not_come_has_its_own_sentence():
+    result = check(TWO, squares_and_cubes, lambda p: {"w": None, "b": np.full(1, np.nan)})
+    assert [line.split(",")[0] for line in failures(result.as_json()) if line.startswith("fail")] == [
+        "fail: pair",
+        "fail: pair b",
+    ]
+    assert rows_of(result, "b")[0][1] == "not finite"
+    assert result.sensitivity.startswith("nothing was compared")
+
+
+def test_counts_of_one_are_singular():
+    assert (counted(1, "entry"), counted(0, "entry"), counted(1234, "call")) == ("1 entry", "0 entries", "1,234 calls")
+    result = check({"w": np.ones(1)}, squares, lambda p: {"w": 3 * p["w"]}, lambda p: (p["w"] ** 2).sum())
+    run = {"verdict": "fail", "seconds": 0.0, "networks": [result.as_json()]}
+    assert not re.search(r"\b1 (entries|random directions|kinks)\b", conclusion(run))
+    assert "agree at 1 entry: the claimed gradient is wrong" in conclusion(run)

@@ -41,7 +41,7 @@ function oracleRow(tensor, oracle, { worst }) {
   const name = oracle.replace("-", " ");
   if (!worst.index) return [name, dash, dash, dash, dash, dash];
   const over = tensor.fail > 0 && !(worst.rel_error !== null && worst.allowed !== null && worst.rel_error <= worst.allowed);
-  const [error, allowed] = apart(worst.rel_error, worst.allowed);
+  const [error, allowed] = apart(worst.rel_error, worst.allowed, tensor.tolerance);
   return [name, indexed(worst.index), exact(worst.claimed), exact(worst.reference),
     element("span", { class: over ? "over" : "" }, error), allowed];
 }
@@ -54,9 +54,10 @@ function tieRows(tensor) {
 
 const exact = (number) => element("span", { class: "value" }, number === null ? "not finite" : readable(number, 16));
 
-// Both numbers in so many digits that an error that is larger also reads as larger.
-function apart(error, allowed) {
-  if (allowed === null) return [readable(error), "unknown"];
+// Both numbers in so many digits that an error that is larger also reads as larger. An oracle that allows more than the size of
+// the derivatives, unless that was asked for, knows nothing.
+function apart(error, allowed, tolerance) {
+  if (allowed === null || (allowed > 1 && tolerance === null)) return [readable(error), "unknown"];
   let digits = 2;
   while (error > allowed && digits < 17 && readable(error, digits) === readable(allowed, digits)) digits += 1;
   return [readable(error, digits), readable(allowed, digits)];

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from rich.markup import escape
 
-from gradcheck.report.sentences import accuses, in_brackets, scientific
+from gradcheck.faults import counted
+from gradcheck.report.sentences import accuses, in_brackets, never_came, scientific
 from gradcheck.result import Directions, Taylor, TensorRow, Tie, WorstEntry
 
 SHORT = {"autograd": "autograd", "complex-step": "complex", "central-difference": "central"}
@@ -17,6 +18,7 @@ STYLE = {"pass": "green", "fail": "bold red", "undecided": "yellow", "note": "bo
 # Relative error, what is allowed, index, claimed and reference.
 Cells = tuple[str, str, str, str, str]
 EMPTY: Cells = ("", "", "", "", "")
+NOTHING: Cells = ("-", "-", "-", "-", "-")
 MOST_DIGITS = 17
 
 
@@ -30,7 +32,7 @@ class Judge(NamedTuple):
 
 def tensor_rows(tensor: TensorRow) -> Iterator[tuple[str, Cells, str]]:
     """The name of each judge of the tensor, what it found, and what it is marked with."""
-    judges = [*oracles_of(tensor), *other_judges(tensor)]
+    judges = [Judge("-", NOTHING, "fail")] if never_came(tensor) else [*oracles_of(tensor), *other_judges(tensor)]
     marked = [k for k, judge in enumerate(judges) if judge.says == tensor["verdict"]]
     if tensor["verdict"] != "fail":
         marked = marked[:1] or [0]
@@ -42,7 +44,7 @@ def tensor_rows(tensor: TensorRow) -> Iterator[tuple[str, Cells, str]]:
 
 def oracles_of(tensor: TensorRow) -> Iterator[Judge]:
     for oracle, found in tensor["oracles"].items():
-        yield Judge(SHORT[oracle], worst_cells(found["worst"]), what_it_says(tensor, found["worst"]))
+        yield Judge(SHORT[oracle], worst_cells(found["worst"], tensor["tolerance"]), what_it_says(tensor, found["worst"]))
 
 
 def what_it_says(tensor: TensorRow, worst: WorstEntry) -> str:
@@ -66,18 +68,21 @@ def other_judges(tensor: TensorRow) -> Iterator[Judge]:
         yield Judge("Taylor", taylor_cells(tensor["taylor"]), "fail" if tensor["taylor"]["verdict"] == "fail" else "")
 
 
-def worst_cells(worst: WorstEntry) -> Cells:
-    """An oracle's worst entry."""
-    index = in_brackets(worst["index"])
+def worst_cells(worst: WorstEntry, tolerance: float | None = None) -> Cells:
+    """An oracle's worst entry, of a tensor with this tolerance."""
     if worst["index"] is None:
-        return ("-", "-", index, "-", "-")
-    return *error_and_allowed(worst), index, scientific(worst["claimed"], 4), scientific(worst["reference"], 4)
+        return NOTHING
+    index, claimed, reference = in_brackets(worst["index"]), scientific(worst["claimed"], 4), scientific(worst["reference"], 4)
+    return *error_and_allowed(worst, tolerance), index, claimed, reference
 
 
-def error_and_allowed(worst: WorstEntry) -> tuple[str, str]:
-    """Both with two digits, or with so many that an error that is larger also reads as larger."""
+def error_and_allowed(worst: WorstEntry, tolerance: float | None = None) -> tuple[str, str]:
+    """Both with two digits, or with so many that an error that is larger also reads as larger.
+
+    Who allows more than the size of the derivatives, unless that was asked for, knows nothing.
+    """
     error, allowed = worst["rel_error"], worst["allowed"]
-    if allowed is None:
+    if allowed is None or (allowed > 1 and tolerance is None):
         return scientific(error), "unknown"
     larger = error is not None and error > allowed
     digits = 2
@@ -110,7 +115,7 @@ def verdict_cell(tensor: TensorRow, first: bool) -> str:
     """The verdict, in the first row that has it with how many entries it concerns."""
     verdict = tensor["verdict"]
     if verdict == "pass":
-        return styled("pass" + (f", {tensor['kink']:,} kink" if tensor["kink"] else ""), "pass")
+        return styled("pass" + (f", {counted(tensor['kink'], 'kink')}" if tensor["kink"] else ""), "pass")
     return styled(verdict.upper() + (f" {tensor[verdict]:,}" if first and tensor[verdict] else ""), verdict)
 
 

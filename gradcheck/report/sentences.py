@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gradcheck.arrays import Array
-from gradcheck.faults import IN_PLACE, listed
+from gradcheck.faults import IN_PLACE, counted, listed
 from gradcheck.result import DirectionEntry, NetworkResult, TensorRow, Tie, WorstEntry
 
-# What it means that one derivation stands against the others, at so many entries that fail.
+# What it means that one derivation stands against the others, at so many entries that fail ("3 entries").
 ALONE = {
-    "claimed": "autograd and the complex step agree at {:,} entries: the claimed gradient is wrong",
-    "autograd": "the claim and the complex step agree at {:,} entries: the forward passes differ, or PyTorch's backward",
-    "complex-step": "the claim and autograd agree at {:,} entries: the forward that runs is not what they differentiate",
-    "central-difference": "at {:,} entries the central difference alone disagrees: it is out of its depth",
+    "claimed": "autograd and the complex step agree at {}: the claimed gradient is wrong",
+    "autograd": "the claim and the complex step agree at {}: the forward passes differ, or PyTorch's backward",
+    "complex-step": "the claim and autograd agree at {}: the forward that runs is not what they differentiate",
+    "central-difference": "at {} the central difference alone disagrees: it is out of its depth",
 }
 # And which exact oracle confirms the claim against the other.
 CONFIRMED_BY = {"autograd": "the complex step", "complex-step": "autograd"}
@@ -36,18 +36,25 @@ def failures(network: NetworkResult) -> list[str]:
         lines.append(f"fail: {name}, the forward passes differ in {', '.join(wrong)}")
     # A gradient that never came has its sentence already.
     failed = [tensor for tensor in network["tensors"] if tensor["verdict"] == "fail"]
-    failed = [tensor for tensor in failed if not (network["faults"] and never_came(tensor))]
+    failed = [tensor for tensor in failed if not never_came(tensor)]
     if failed and any(fault.startswith(IN_PLACE) for fault in network["faults"]):
         lines.append(f"fail: {name}, {wrong_after_a_change(failed)}")
         failed = []
     for tensor in failed:
         lines += [f"fail: {name} {what_failed(tensor)}", *(f"      {sentence}" for sentence in why_failed(tensor))]
-    for tensor in network["tensors"]:
-        if tensor["undecided"]:
-            lines.append(f"undecided: {name} {tensor['name']}, {tensor['undecided']:,} of {tensor['entries']:,} entries")
-    if any(tensor["undecided"] for tensor in network["tensors"]):
-        lines.append(f"undecided: {UNDECIDED}")
-    return lines
+    return [*lines, *undecided(network)]
+
+
+def undecided(network: NetworkResult) -> Iterator[str]:
+    """A line for each tensor with undecided entries, and why. A quick check that fails has a sentence on where already."""
+    tensors = [tensor for tensor in network["tensors"] if tensor["undecided"]]
+    if network["verdict"] == "fail":
+        tensors = [tensor for tensor in tensors if tensor["oracles"]]
+    for tensor in tensors:
+        entries = counted(tensor["entries"], "entry")
+        yield f"undecided: {network['name']} {tensor['name']}, {tensor['undecided']:,} of {entries}"
+    if tensors:
+        yield f"undecided: {UNDECIDED}"
 
 
 def wrong_after_a_change(failed: Sequence[TensorRow]) -> str:
@@ -58,13 +65,13 @@ def wrong_after_a_change(failed: Sequence[TensorRow]) -> str:
 
 def nothing_came(network: NetworkResult) -> bool:
     """Whether no gradient came at all, for which there is a sentence."""
-    return bool(network["faults"]) and all(map(never_came, network["tensors"]))
+    return all(map(never_came, network["tensors"]))
 
 
 def never_came(tensor: TensorRow) -> bool:
-    """Whether no entry of the gradient is a number."""
-    shown = [found["worst"] for found in tensor["oracles"].values() if found["worst"]["index"] is not None]
-    return bool(shown) and all(worst["claimed"] is None for worst in shown)
+    """Whether no gradient of the tensor came, or none of its form: it fails, and there was nothing to judge."""
+    judged = tensor["oracles"] or tensor["tie"] or tensor["directions"] or tensor["taylor"]
+    return tensor["verdict"] == "fail" and not judged
 
 
 def what_failed(tensor: TensorRow) -> str:
@@ -73,19 +80,22 @@ def what_failed(tensor: TensorRow) -> str:
     found = [entries_of(tensor)] if tensor["fail"] else []
     if directions and directions["fail"]:
         where = f": {both_values(directions['entry'], 'the derivative')}" if directions["entry"] else ""
-        found.append(f"{directions['fail']} of {directions['checked']} random directions over all entries{where}")
+        checked = counted(directions["checked"], "random direction")
+        found.append(f"{directions['fail']} of {checked} over all entries{where}")
     if not found and taylor and taylor["verdict"] == "fail":
         found.append("by the Taylor test")
     return ", ".join([tensor["name"], *found]) + worst_in_full(tensor)
 
 
 def entries_of(tensor: TensorRow) -> str:
-    return f"{tensor['fail']:,} of {tensor['entries']:,} entries"
+    return f"{tensor['fail']:,} of {counted(tensor['entries'], 'entry')}"
 
 
 def why_failed(tensor: TensorRow) -> Iterator[str]:
     """Who disagrees with whom, and the likely bug."""
     yield from alone_sentences(tensor)
+    if not tensor["checked"]:  # nobody looked for a pattern
+        return
     all_known = tensor["checked"] == tensor["entries"] or not tensor["directions"]
     yield tensor["diagnosis"] or (NO_PATTERN if all_known else NOT_KNOWN)
 
@@ -94,16 +104,16 @@ def alone_sentences(tensor: TensorRow) -> Iterator[str]:
     """Who stands alone, and what that means for a tensor that is right or wrong."""
     for voter, entries in tensor["alone"].items():
         if tensor["fail"] or voter not in CONFIRMED_BY:
-            yield ALONE[voter].format(entries)
+            yield ALONE[voter].format(counted(entries, "entry"))
         else:
-            yield f"{voter} stands alone at {entries:,} entries: {CONFIRMED_BY[voter]} confirms the claim there"
+            yield f"{voter} stands alone at {counted(entries, 'entry')}: {CONFIRMED_BY[voter]} confirms the claim there"
 
 
 def alone_note(tensor: str, oracle: str, entries: int, error: float) -> str:
     """An exact oracle that stands against a claim which the other confirms, at so many entries, by this relative error."""
     return (
-        f"{oracle} stands alone at {entries:,} entries of {tensor}: it differs by a relative {error:.0e} at most from the "
-        f"claim, which {CONFIRMED_BY[oracle]} confirms"
+        f"{oracle} stands alone at {counted(entries, 'entry')} of {tensor}: it differs by a relative {error:.0e} at most from "
+        f"the claim, which {CONFIRMED_BY[oracle]} confirms"
     )
 
 
@@ -165,11 +175,13 @@ def sensitivity_sentence(visible: Array, sampled: bool) -> str:
     fine, coarse, blind = visible[visible <= COARSE], (visible > COARSE) & (visible < 1), visible >= 1
     if coarse.sum() > fine.size:
         fine, coarse = visible[visible < 1], np.zeros(0, bool)
+    if not visible.size:
+        return NOT_COMPARED
     if not fine.size:
         return "no relative error would have shown: the derivatives are 0, or nothing but rounding"
     limit, half = float(fine.max()), float(np.median(fine))
     rest = int(coarse.sum()) + int(blind.sum())
-    but = f" but {rest:,} that are 0 or nearly all rounding" if rest else ""
+    but = f" but {rest:,} that {'is' if rest == 1 else 'are'} 0 or nearly all rounding" if rest else ""
     of_those = " looked at" if sampled else ""
     middle = f", of {half:.0e} in half of them" if half < limit / 2 else ""
     return f"would have caught a relative error of {limit:.0e} in any entry{of_those}{but}{middle}"

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from gradcheck.faults import counted
 from gradcheck.report.rows import SHORT, styled, tensor_rows, worst_cells
 from gradcheck.report.sentences import ALONE, asked_for, failures, nothing_came, scientific
 from gradcheck.result import Comparison, NetworkResult, RunResult, TensorRow
@@ -44,7 +45,7 @@ def comparison_summary(result: RunResult) -> Sequence[RenderableType]:
 def network_table(network: NetworkResult) -> Table:
     """A row for each tensor and what judges it, with the verdict in the rows that it rests on."""
     table = table_with(
-        f"{escape(network['name'])}  {verified(network['tensors'])} entries verified, {network['seconds']:.1f} s",
+        f"{escape(network['name'])}  {entries_verified(network['tensors'])}, {network['seconds']:.1f} s",
         left=("tensor", "oracle"),
         right=("entries", "error", "allowed", "at", "claimed", "reference"),
     )
@@ -86,8 +87,8 @@ def conclusion(result: RunResult) -> str:
     lines = [line for network in result["networks"] for line in about_network(network)]
     tensors = [tensor for network in result["networks"] for tensor in network["tensors"]]
     sampled = [tensor["directions"] for tensor in tensors if tensor["directions"]]
-    directions = f", and {sum(each['checked'] for each in sampled):,} random directions" if sampled else ""
-    total = f"{verified(tensors)} entries verified{directions} in {result['seconds']:.1f} s"
+    directions = f", and {counted(sum(each['checked'] for each in sampled), 'random direction')}" if sampled else ""
+    total = f"{entries_verified(tensors)}{directions} in {result['seconds']:.1f} s"
     hint = "" if result["verdict"] == "pass" else "see above; of the gradients, "
     verdict = styled(f"{result['verdict'].upper()}{asked_for(tensors)}: {hint}{total}", result["verdict"])
     return "\n".join([*lines, *exceptions(tensors), verdict])
@@ -107,12 +108,13 @@ def exceptions(tensors: Sequence[TensorRow]) -> Iterator[str]:
     """How many entries are verified although a difference disagrees, or crossed a kink; nothing where there are none."""
     outvoted = sum(tensor["alone"].get("central-difference", 0) for tensor in tensors if not tensor["fail"])
     if outvoted:
-        yield f"verified all the same: {ALONE['central-difference'].format(outvoted)}"
+        yield f"verified all the same: {ALONE['central-difference'].format(counted(outvoted, 'entry'))}"
     kinks = sum(tensor["kink"] for tensor in tensors)
     if kinks:
+        they_are, lie = ("it is", "lies") if kinks == 1 else ("they are", "lie")
         yield (
-            f"kink: at {kinks:,} entries the difference stencil crossed a kink; they are verified by a smaller step, by "
-            "another oracle, or lie between the one-sided derivatives"
+            f"kink: at {counted(kinks, 'entry')} the difference stencil crossed a kink; {they_are} verified by a smaller step, "
+            f"by another oracle, or {lie} between the one-sided derivatives"
         )
 
 
@@ -146,6 +148,12 @@ def shortened(name: str | None) -> str:
 def verified(tensors: Sequence[TensorRow]) -> str:
     """ "154,160 of 154,160": entries that passed, of all."""
     return f"{sum(t['pass'] + t['kink'] for t in tensors):,} of {sum(t['entries'] for t in tensors):,}"
+
+
+def entries_verified(tensors: Sequence[TensorRow]) -> str:
+    """ "154,160 of 154,160 entries verified"."""
+    noun = counted(sum(tensor["entries"] for tensor in tensors), "entry").split()[1]
+    return f"{verified(tensors)} {noun} verified"
 
 
 def worst_error(found: Iterable[Comparison]) -> str:

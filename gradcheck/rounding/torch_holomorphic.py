@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gradcheck.rounding.continuation import refuse
-from gradcheck.rounding.torch_private import Operator, OperatorMode, has_complex_derivative, name_of, pieces_of
+from gradcheck.rounding.torch_private import Operator, OperatorMode, has_complex_derivative, name_of, pieces_of, public_name
 
 
 class HolomorphicMode(OperatorMode):
@@ -24,7 +24,7 @@ class HolomorphicMode(OperatorMode):
         if continued is not None:
             return continued(*arguments, **keywords)
         if not has_complex_derivative(operator):
-            refuse(f"torch.{name_of(operator)}")
+            refuse(public_name(operator))
         # A product takes no complex matrix beside a real one.
         arguments = tuple(map(with_complex_tensors, arguments))
         try:

@@ -123,6 +123,12 @@ def name_of(operator: Operator) -> str:
     return operator.overloadpacket.__name__.lstrip("_")
 
 
+def public_name(operator: Operator) -> str:
+    """What a user calls it: "torch.linalg.svd"."""
+    module, _, name = name_of(operator).partition("_")
+    return f"torch.{module}.{name}" if module in ("linalg", "special") else f"torch.{name_of(operator)}"
+
+
 class OperatorMode(TorchDispatchMode):
     """Inside it every operator that PyTorch dispatches, forward and backward, goes through `run`, which a subclass defines.
 

@@ -21,7 +21,7 @@ from gradcheck.diagnosis.counterfactuals import Counterfactuals
 from gradcheck.diagnosis.operations import Run
 from gradcheck.diagnosis.pair_patterns import diagnose_pair
 from gradcheck.errors import OutOfTime
-from gradcheck.faults import gradient_or_nan, misshapen
+from gradcheck.faults import counted, gradient_or_nan, misshapen
 from gradcheck.subject import ENTRYWISE, Advance, Case, no_progress
 from gradcheck.subjects.first_calls import first_answers
 from gradcheck.subjects.pair import Calls
@@ -107,9 +107,9 @@ class PairSubject:
 
     def _what_is_sampled(self, sample: Sample, total: int, seed: int, budget: float) -> str:
         slow = " and ".join(oracle for oracle in self.oracles if oracle != "autograd")
-        along = f", and along {sample.blocks} random directions in each tensor sampled"
+        along = f", and along {counted(sample.blocks, 'random direction')} in each tensor sampled"
         return (
-            f"A SAMPLE: {slow} at {sample.size:,} of {total:,} entries, drawn with seed {seed}"
+            f"A SAMPLE: {slow} at {sample.size:,} of {counted(total, 'entry')}, drawn with seed {seed}"
             f"{'' if 'autograd' in self.oracles else along}; one takes {duration(self.seconds)}, all would take about "
             f"{duration(total * self.seconds)}, the budget is {budget:g} s"
         )
@@ -138,7 +138,7 @@ class PairSubject:
             return nothing_of(len(entries))
         seen = looked_at[: found.derivative.shape[1]]
         if len(seen) < len(looked_at):
-            self.notes.append(f"OUT OF TIME: {oracle} at {len(seen):,} of {len(looked_at):,} entries of {tensor}")
+            self.notes.append(f"OUT OF TIME: {oracle} at {len(seen):,} of {counted(len(looked_at), 'entry')} of {tensor}")
             if tensor not in self.answered:
                 self.sample.entries[tensor] = np.sort(seen)
         self.answered.add(tensor)
@@ -171,9 +171,8 @@ class PairSubject:
             self.tied[tensor] = np.zeros(self.parameters[tensor].shape)
             self.tied[tensor].flat[entries] = np.nan_to_num(np.sign(tie.right[0] - tie.left[0]))  # which way the kink bends
         for oracle, count in look.refuted.items():
-            self.notes.append(
-                f"NOT EXACT: central differences refute {oracle} at {count:,} entries of {tensor}, and confirm the claim"
-            )
+            where = f"{counted(count, 'entry')} of {tensor}"
+            self.notes.append(f"NOT EXACT: central differences refute {oracle} at {where}, and confirm the claim")
         if look.scatter and look.scatter > INEXACT * np.abs(found["complex-step"].derivative).max():
             self.notes.append(f"NOT EXACT: by {tensor}, complex steps of different lengths differ by {look.scatter:.0e}")
         return found

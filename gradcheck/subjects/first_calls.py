@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.arrays import Array
 from gradcheck.errors import UserError
-from gradcheck.faults import changes_in_place, describe_error, listed, misshapen
+from gradcheck.faults import RAISED, changes_in_place, describe_error, listed, misshapen
 from gradcheck.guard import bits
 from gradcheck.subjects import repeats
 from gradcheck.subjects.pair import Calls, FirstCalls, is_the_callers
@@ -131,7 +131,7 @@ class Examination:
                 found = self.calls.claimed()
             except Exception:
                 self.calls.after_cost = False
-                self.faults.append(f"the backward pass raised {describe_error(error)}")
+                self.faults.append(f"{RAISED} {describe_error(error)}")
                 return None
             self.notes.append(AFTER_COST)
             return found

@@ -18,7 +18,7 @@ from gradcheck.diagnosis.evidence import Evidence
 from gradcheck.diagnosis.network_patterns import diagnose_network
 from gradcheck.errors import UserError
 from gradcheck.examine import examine_subject
-from gradcheck.faults import describe_error, gradient_or_nan, misshapen
+from gradcheck.faults import RAISED, describe_error, gradient_or_nan, misshapen
 from gradcheck.guard import watch
 from gradcheck.per_layer import Lambda, lambda_per_layer, split_name
 from gradcheck.report.sentences import NOT_COMPARED
@@ -300,7 +300,7 @@ def claimed_answers(
     try:
         answers = [claimed.cost_and_gradients(X, y, lam) for lam in lams]
     except Exception as error:
-        return [CostAndGradients(None, None, None, {}) for _ in lams], [f"the backward pass raised {describe_error(error)}"]
+        return [CostAndGradients(None, None, None, {}) for _ in lams], [f"{RAISED} {describe_error(error)}"]
     faults = list(misshapen(answers[0].gradients, chain.parameters))
     shape = np.shape(answers[0].logits)
     if answers[0].logits is not None and shape != expected:

@@ -18,9 +18,9 @@ def rounding_of_pair(
     """The rounding uncertainty of the gradient by tensor, and that of the "cost" where a reference computes it.
 
     It is that at the parameters, or `at` others. Measured on the reference if there is one, so that a backward which loses
-    digits shows; else on the claimed gradient itself. Of a tensor whose gradient is `broken` there is none, of the others of it
-    there is. Where it raises beside the parameters nothing is known, and a note says so. Where nothing but the parameters can be rounded, what is computed may round by a digit of
-    `scale(tensor)`, the size of a derivative by a tensor.
+    digits shows; else on the claimed gradient itself, of which `broken` parts are not known. Where it raises beside the
+    parameters nothing is known, and a note says so. Where nothing but the parameters can be rounded, what is computed may round
+    by a digit of `scale(tensor)`, the size of a derivative by a tensor.
     """
     try:
         with np.errstate(invalid="ignore"):  # where the gradient is infinite, which fails it

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gradcheck.faults import counted
 from gradcheck.subjects.sampling import BLOCKS, SMALLEST_SAMPLE
 
 # Called with a sentence on what a check will do.
@@ -87,7 +88,7 @@ class Plan:
         everything = self.seconds_for(sum(self.sizes))
         what = f"all {sum(self.sizes):,} entries" if everything <= self.left else "a sample of the entries"
         if self.quick:
-            what = f"{self.directions} random direction{'s' * (self.directions > 1)} over all entries of all tensors together"
+            what = f"{counted(self.directions, 'random direction')} over all entries of all tensors together"
         rest = "" if what.startswith("all") else f"; all entries would take about {duration(everything)}"
         return f"one call takes {duration(self.cost)}: {what}, in about {duration(self.seconds)}{rest}"
 

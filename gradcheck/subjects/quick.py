@@ -15,7 +15,7 @@ from gradcheck import verdict
 from gradcheck.arrays import Array, Arrays
 from gradcheck.derivations.estimate import EPS, SIGMAS
 from gradcheck.errors import OutOfTime, UserError
-from gradcheck.faults import gradient_or_nan, listed
+from gradcheck.faults import counted, gradient_or_nan, listed, wrong_form
 from gradcheck.report.sentences import tolerance_note
 from gradcheck.result import CheckResult, TensorRow, Verdict
 from gradcheck.rounding.draws import SAFETY, UNIT
@@ -25,6 +25,9 @@ from gradcheck.subjects.plan import Plan
 # Steps along a direction that moves each parameter by its own size. Within the first, curvature is small, also where the cost
 # oscillates; within the second, the rounding of a cost with few digits is. Where one alone is affordable, it is the first.
 STEPS = (1e-8, 1e-3)
+
+# No more tensors than these are named where any of them may be wrong.
+MOST_NAMED = 8
 
 # An error of the gradient is larger than a quarter of its size along one of two random directions in 95 cases of 100.
 SEEN = 4
@@ -49,23 +52,25 @@ class Quick:
         self.steps = STEPS if plan.both_steps else STEPS[:1]
         self.claimed = {name: gradient_or_nan(first.gradients, name, a.shape) for name, a in calls.parameters.items()}
         self.scales = {name: scale_of(array) for name, array in calls.parameters.items()}
+        shapes = {name: array.shape for name, array in calls.parameters.items()}
+        self.came = [name for name, shape in shapes.items() if wrong_form(first.gradients.get(name), name, shape) is None]
+        self.finite = [name for name in self.came if np.isfinite(self.claimed[name]).all()]
 
     def check(self, name: str, deadline: float) -> CheckResult:
         """The result. If the gradient is wrong, and cost is called further before the deadline, it says which tensor's."""
-        came = [tensor for tensor, gradient in self.claimed.items() if not np.isnan(gradient).all()]
         self.beside = self.claimed_beside()
-        found = self.along([self.direction(came) for _ in range(self.plan.directions)])
+        found = self.along([self.direction(self.finite) for _ in range(self.plan.directions)])
         size = self.size(found)
         judged = self.judged(found, size)
-        verdicts = dict.fromkeys(self.claimed, word(judged))
+        verdicts: dict[str, Verdict] = dict.fromkeys(self.claimed, "fail")
+        verdicts |= dict.fromkeys(self.finite, word(judged))
         alone: dict[str, verdict.Judgement] = {}
-        faults = [*self.first.faults, *self.not_finite(came)]
-        if verdicts and word(judged) == "fail":
-            faults.append(self.in_words(found, judged))
+        faults = [*self.first.faults, *self.not_finite()]
+        if word(judged) == "fail":
             self.calls.deadline = -math.inf if self.plan.asked else deadline
-            alone = {came[0]: judged} if len(came) == 1 else self.tensor_by_tensor(came, size)
-            verdicts |= {tensor: word(alone[tensor]) if tensor in alone else "undecided" for tensor in came}
-        verdicts |= {tensor: "fail" for tensor in self.claimed if tensor not in came}
+            alone = {self.finite[0]: judged} if len(self.finite) == 1 else self.tensor_by_tensor(size)
+            faults.append(f"{self.in_words(found, judged)}; {self.where([t for t in alone if word(alone[t]) == 'fail'])}")
+            verdicts |= {tensor: word(alone[tensor]) if tensor in alone else "undecided" for tensor in self.finite}
         return CheckResult(
             name=name,
             parameters=sum(array.size for array in self.claimed.values()),
@@ -135,7 +140,7 @@ class Quick:
 
     def size(self, found: Along) -> float:
         """The size of a derivative along a random direction."""
-        claimed = np.sqrt(sum(float(((g * self.scales[name]) ** 2).sum()) for name, g in self.claimed.items()))
+        claimed = np.sqrt(sum(float(((self.claimed[name] * self.scales[name]) ** 2).sum()) for name in self.finite))
         known = np.abs(found.derivative[np.isfinite(found.derivative)])
         return float(np.fmax(claimed, known.max(initial=0.0)))
 
@@ -144,19 +149,19 @@ class Quick:
         claimed, rounding, derivative, uncertainty = (each[None] for each in found)
         return verdict.compare(claimed, derivative, uncertainty, rounding, verdict.RESOLVED[self.calls.dtype], size)
 
-    def tensor_by_tensor(self, tensors: Sequence[str], size: float) -> dict[str, verdict.Judgement]:
+    def tensor_by_tensor(self, size: float) -> dict[str, verdict.Judgement]:
         """The claim along a direction in each tensor alone, as far as the time goes."""
         found = {}
-        for tensor in tensors:
+        for tensor in self.finite:
             try:
                 found[tensor] = self.judged(self.along([self.direction([tensor])]), size)
             except OutOfTime:
                 break
         return found
 
-    def not_finite(self, came: Sequence[str]) -> list[str]:
-        names = [name for name in came if not np.isfinite(self.claimed[name]).all()]
-        return [f"the gradient of {listed(names)} is not finite in some entries"] if names else []
+    def not_finite(self) -> list[str]:
+        names = [name for name in self.came if name not in self.finite]
+        return [f"the gradient of {listed(names)} is not finite everywhere"] if names else []
 
     # Words.
 
@@ -164,7 +169,17 @@ class Quick:
         wrong = (judged.decided & ~judged.agrees)[0]
         worst = int(np.argmax(np.where(wrong, judged.over_allowed()[0], -1)))
         values = f"the claimed derivative is {found.claimed[worst]:.6g}, differences say {found.derivative[worst]:.6g}"
-        return f"along {wrong.sum()} of {len(wrong)} random directions over all entries the gradient is wrong: {values}"
+        along = f"along {wrong.sum()} of {counted(len(wrong), 'random direction')} over all entries"
+        return f"{along} the gradient is wrong: {values}"
+
+    def where(self, wrong: Sequence[str]) -> str:
+        """Which tensors are `wrong` along a direction in each alone; where none is known to be, how to learn it."""
+        if wrong:
+            return f"the error is in {listed(wrong)}"
+        which = listed(self.finite) if len(self.finite) <= MOST_NAMED else counted(len(self.finite), "tensor")
+        if self.plan.asked:
+            return f"so few calls cannot say in which of {which}: the check without --quick (quick=True) can"
+        return f"the budget did not last to say in which of {which}: a check with a larger --budget (budget=...) can"
 
     def note(self, judged: verdict.Judgement) -> str:
         decided = f"{int(judged.decided.sum())} of them could be decided"
