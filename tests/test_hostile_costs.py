@@ -267,3 +267,18 @@ def test_a_complex_step_that_a_library_answers_inexactly_is_set_aside():
         result = check({"w": w}, lambda p, cost=cost: cost(p["w"]).sum(), lambda p, g=gradient: {"w": g(p["w"])})
         assert result.verdict != "fail"
         assert result.tensors[0]["fail"] == 0
+
+
+def test_what_underflows_in_float32_is_right():
+    """The softmax of a logit far below the others is 0 in float32, and 1e-61 in float64."""
+    w, y = np.array([[0, -140, 3], [1, 2, -300]], np.float32), np.eye(3)[[0, 1]]
+
+    def log_sum_exp(x):
+        highest = x.max(-1, keepdims=True)
+        return (np.log(np.exp(x - highest).sum(-1, keepdims=True)) + highest).sum()
+
+    def gradients(p):
+        exp = np.exp(p["w"] - p["w"].max(-1, keepdims=True))
+        return {"w": exp / exp.sum(-1, keepdims=True) - y.astype(exp.dtype)}
+
+    assert check({"w": w}, lambda p: log_sum_exp(p["w"]) - (y * p["w"]).sum(), gradients).verdict == "pass"

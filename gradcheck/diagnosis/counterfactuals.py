@@ -13,14 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.arrays import Array
+from gradcheck.derivations.estimate import COMPLEX_STEP
 from gradcheck.diagnosis.explanation import SHARP, UNEXPLAINED
 from gradcheck.diagnosis.expressions import expression, line_of, operands
 from gradcheck.diagnosis.operation_slips import slips, slips_in_rows
 from gradcheck.diagnosis.operations import Call, Change, Fit, Run, Seen, Site, Slip
 from gradcheck.diagnosis.pair_patterns import Known
-
-# So small that its square vanishes.
-STEP = 1e-100
 
 # Directions along which the claim has to be explained.
 DIRECTIONS = 3
@@ -115,7 +113,7 @@ class Counterfactuals:
 
     def _derivative(self, tensor: str, line: Line, run: Run) -> float:
         with np.errstate(all="ignore"):
-            return float(np.imag(self.cost_along(tensor, line.direction, 1j * STEP, run)) / STEP)
+            return float(np.imag(self.cost_along(tensor, line.direction, 1j * COMPLEX_STEP, run)) / COMPLEX_STEP)
 
 
 def run_with(mistake: Mistake, change: Change | None = None) -> Run:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcheck.rounding.continuation import continued_function, continued_ufunc
-from gradcheck.rounding.numpy_noise import plain
+from gradcheck.rounding.numpy_noise import plain, rebuilt, with_plain_arrays
 from gradcheck.torch_if_there import imported_torch, is_tensor
 
 # An instruction in the user's code: the code and the offset in it.
@@ -108,7 +108,7 @@ class Run:
     def array(self, value: Any) -> Any:
         """The same, with its complex arrays as Carriers of this run."""
         if isinstance(value, list | tuple):
-            return type(value)(map(self.array, value))
+            return rebuilt(value, [*map(self.array, value)])
         if isinstance(value, np.ndarray | np.generic) and np.iscomplexobj(value):
             carrier = np.asarray(value).view(Carrier)
             carrier.run = self
@@ -151,7 +151,7 @@ class Carrier(np.ndarray):
     ) -> Any:
         run = next(value.run for value in (*inputs, *(out or ())) if isinstance(value, Carrier))
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        call = Call(continued_ufunc(ufunc, method), plain_arrays(inputs), plain_arrays(keywords))
+        call = Call(continued_ufunc(ufunc, method), with_plain_arrays(inputs), with_plain_arrays(keywords))
         result = run.array(run.operation(name, call))
         if out is None:
             return result
@@ -160,23 +160,15 @@ class Carrier(np.ndarray):
         return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
-        call = Call(continued_function(function), plain_arrays(arguments), plain_arrays(keywords))
+        call = Call(continued_function(function), with_plain_arrays(arguments), with_plain_arrays(keywords))
         return self.run.array(self.run.operation(function.__name__, call))
 
     def __getitem__(self, index: Any) -> Any:
-        return self.run.array(self.run.operation("getitem", Call(operator.getitem, (plain(self), plain_arrays(index)), {})))
+        call = Call(operator.getitem, (plain(self), with_plain_arrays(index)), {})
+        return self.run.array(self.run.operation("getitem", call))
 
     def take(self, *arguments: Any, **keywords: Any) -> Any:
         return np.take(self, *arguments, **keywords)
-
-
-def plain_arrays(value: Any) -> Any:
-    """The same lists, tuples and dicts, with plain arrays in them."""
-    if isinstance(value, list | tuple):
-        return type(value)(map(plain_arrays, value))
-    if isinstance(value, dict):
-        return {key: plain_arrays(part) for key, part in value.items()}
-    return plain(value)
 
 
 def flat(value: Any) -> Iterator[Any]:

@@ -78,7 +78,9 @@ def uncertainty_over_draws(
             draws += 1
             if draws == DRAWS:
                 break
-    return {name: uncertainty_of_change(largest[name] if draws else np.inf, exact[name], unit) for name in exact}
+    # What underflows loses up to the smallest normal number.
+    smallest = float(np.finfo(dtype).tiny)
+    return {name: uncertainty_of_change(largest[name] + smallest if draws else np.inf, exact[name], unit) for name in exact}
 
 
 def uncertainty_of_change(change: Array | float, value: Array, unit: float) -> Array:
