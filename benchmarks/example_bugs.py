@@ -55,6 +55,7 @@ WORDS = {
     "wrong derivative": r"the derivative of `|the factor 1 - s of",
     "guard": r"the cost has a guard that the gradient leaves out",
     "repeated indices": r"the repeated indices of `",
+    "smoothed labels": r"smooths the labels in `",
     "shifted": r"it is shifted by",
     "penalty": r"claimed - reference is -?[\d.e-]+ \* ",
     "factor and penalty": r"it is [\d.]+ \* the right gradient [-+] [\d.]+ \* ",
@@ -154,7 +155,7 @@ BUGS = (
         ("1 - tanh", "(1 - h**2)", "(1 - h)", "E W b", "wrong derivative"),
         ("tanh of what is one already", "(1 - h**2)", "(1 - np.tanh(h) ** 2)", "E W b", "wrong derivative"),
         ("tanh without its derivative", "dz = dh * (1 - h**2)", "dz = dh", "E W b", "wrong derivative"),
-        ("labels smoothed in the cost alone", "dP = -Y / ", "dP = -1.0 * (Y > 0.5) / ", "E W b C", None),
+        ("labels smoothed in the cost alone", "dP = -Y / ", "dP = -1.0 * (Y > 0.5) / ", "E W b C", "smoothed labels"),
         ("penalty averaged", "2 * LAM * C", "2 * LAM * C / n", "C", "penalty"),
         (
             "mean over the sentences missing in C",
